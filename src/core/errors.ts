@@ -1,0 +1,262 @@
+/**
+ * Every error a person or a program may meet has a class for the blame, a code for machines, and a sentence for people.
+ * The table below is the only list of codes: the types come from it, `sigmesh status` prints its advice, and docs/errors.md
+ * is checked against it.
+ */
+interface Entry {
+  /** What the code means, in one sentence. */
+  readonly meaning: string
+  /** What an administrator does next, in one sentence. */
+  readonly advice: string
+}
+
+/** Who has to act. The key is also the name of the error class. */
+export const errorCatalog = {
+  /** This machine's configuration, or the words of a command. */
+  ConfigError: {
+    config_unreadable: {
+      meaning: 'A configuration file is missing or cannot be read.',
+      advice: 'Check the path and the permissions of the file the message names.',
+    },
+    config_invalid: {
+      meaning: 'A configuration file, environment variable or flag has a value that is not allowed.',
+      advice: 'Correct every key that the message lists, then start again.',
+    },
+  },
+  /** The origin, or whoever stands between: what was signed is not what arrived, or not signed at all. */
+  TrustError: {
+    metadata_malformed: {
+      meaning: 'A metadata file is not the strict JSON that the format demands.',
+      advice: 'Publish again from an intact repository; if it persists, someone alters the traffic.',
+    },
+    metadata_unsigned: {
+      meaning: 'A metadata file lacks enough valid signatures of the keys that its role demands.',
+      advice:
+        'Check that the publisher signs with the keys in the current root; if it does, the origin or the line is hostile.',
+    },
+    metadata_rollback: {
+      meaning: 'The origin offers older metadata than this node already trusts.',
+      advice: 'The origin is stale or its traffic is replayed: restore its newest repository, or publish again.',
+    },
+    metadata_expired: {
+      meaning: 'The newest metadata the origin has is past its date.',
+      advice:
+        'Check the clock of this machine, then let the origin sign fresh metadata (`sigmesh publish` or its timer).',
+    },
+    metadata_mismatch: {
+      meaning:
+        'Metadata files do not belong together: version, length or hash differ from what the signed parent says.',
+      advice: 'If it lasts longer than a publish takes, restore the repository of the origin.',
+    },
+    metadata_missing: {
+      meaning: 'The origin does not have a metadata file that it must have.',
+      advice: 'Check that the origin serves the repository of `sigmesh init`, and that its last publish was completed.',
+    },
+    metadata_too_large: {
+      meaning: 'A metadata file is larger than its limit; it was not read further.',
+      advice: 'Check what the origin serves; retire old releases if the manifest has grown too large.',
+    },
+    clock_rollback: {
+      meaning: 'The clock of this machine stands before a time that it has already trusted.',
+      advice: 'Correct the clock of this machine; nothing is lost meanwhile.',
+    },
+    release_malformed: {
+      meaning: 'A signed release lacks what a node needs, or contradicts itself.',
+      advice: 'Publish the release again with this version of sigmesh.',
+    },
+    trust_damaged: {
+      meaning: 'The trusted state on this machine cannot be read, and no good generation of it is left.',
+      advice: 'Check the disk, then pin the root again as on the first start.',
+    },
+  },
+  /** The bytes somebody brought are not the signed ones. */
+  ContentError: {
+    piece_mismatch: {
+      meaning: 'A piece is not the one that was signed; it was thrown away.',
+      advice: 'Nothing: it is fetched elsewhere. If one peer keeps doing this, look at that machine.',
+    },
+    pieces_mismatch: {
+      meaning: 'The list of piece hashes does not match the signed manifest.',
+      advice: 'Restore the torrents of the origin, or publish the release again.',
+    },
+    artifact_mismatch: {
+      meaning: 'A whole artifact does not have the signed SHA-256; it was thrown away.',
+      advice: 'Nothing if it passes; else check the disk and the memory of this machine.',
+    },
+    pack_malformed: {
+      meaning: 'A signed pack breaks the rules of the format.',
+      advice: 'Publish the release again with this version of sigmesh.',
+    },
+    pack_path: {
+      meaning: 'A pack names a path that is not allowed.',
+      advice: 'Rename the file that the message names, then publish again.',
+    },
+    pack_limit: {
+      meaning: 'A pack has more files or bytes than a node accepts.',
+      advice: 'Split the payload, or raise the limit of the node that the message names.',
+    },
+    content_mismatch: {
+      meaning: 'The unpacked content is not the signed content.',
+      advice: 'Publish the release again; if it persists on one machine only, check its disk and memory.',
+    },
+  },
+  /** The origin or the line to it. */
+  DownloadError: {
+    origin_unreachable: {
+      meaning: 'The origin does not answer.',
+      advice: 'Check the WAN line, DNS, firewall and the `origin` of node.toml; the node tries again by itself.',
+    },
+    origin_status: {
+      meaning: 'The origin answers with an HTTP status that it should not.',
+      advice: 'Look at the log of the origin at this time.',
+    },
+    origin_length: {
+      meaning: 'The origin sends fewer or more bytes than it was asked for.',
+      advice: 'Check the artifacts of the origin, and the proxies between.',
+    },
+    origin_idle: {
+      meaning: 'The origin stopped sending in mid-transfer.',
+      advice: 'Check the WAN line; the node tries again by itself.',
+    },
+    origin_malformed: {
+      meaning: 'The origin answers something that is not its protocol.',
+      advice:
+        'Check that `origin` in node.toml points at a sigmesh origin of a matching version, and not at a proxy page.',
+    },
+    seat_required: {
+      meaning: 'The origin serves artifact bytes over the WAN only to the few nodes of a site that hold a seat.',
+      advice: 'Nothing: the node gets the artifact from its neighbours, or a seat when one is free.',
+    },
+  },
+  /** The local network. */
+  SwarmError: {
+    swarm_listen: {
+      meaning: 'The port for LAN peers cannot be opened.',
+      advice: 'Free the port, or set another `lan.port` in node.toml.',
+    },
+    swarm_stalled: {
+      meaning: 'Neither the origin nor any neighbour has brought a byte for too long.',
+      advice: 'Look at `sigmesh peers` and `sigmesh status`: is the origin up, do neighbours answer on their LAN port?',
+    },
+    swarm_failed: {
+      meaning: 'The BitTorrent engine gave up on an artifact.',
+      advice: 'The node tries again by itself; report it with the log if it persists.',
+    },
+  },
+  /** The disk of this machine. */
+  StoreError: {
+    disk_full: {
+      meaning: 'There is not enough space for the next step; nothing was changed.',
+      advice: 'Free the number of bytes that the message names.',
+    },
+    disk_failed: {
+      meaning: 'The disk refused to read or write; nothing was changed.',
+      advice: 'Check the disk and its mount options; the message names the file.',
+    },
+    quota_exceeded: {
+      meaning: 'The artifact does not fit into the quota that node.toml gives sigmesh.',
+      advice: 'Raise `store.quota_mib` in node.toml.',
+    },
+    piece_absent: {
+      meaning: 'A piece was asked for that is not stored.',
+      advice: 'Nothing: the asker is told no.',
+    },
+    state_busy: {
+      meaning: 'Another process uses this directory.',
+      advice: 'Stop the other process, or give this one a directory of its own.',
+    },
+  },
+  /** The install on this machine. */
+  InstallError: {
+    install_failed: {
+      meaning: 'The new release could not be put in place; the previous one stays.',
+      advice: 'Look at the cause in the message: permissions and space of the target directory.',
+    },
+    reload_failed: {
+      meaning: 'The release is in place, but the reload command of node.toml failed.',
+      advice: 'Run the command by hand as the message shows it; the node runs it again in the next cycle.',
+    },
+  },
+  /** The operator's repository. */
+  PublishError: {
+    repository_exists: {
+      meaning: 'There is a repository already; it was left alone.',
+      advice: 'Give another directory, or publish into the existing one.',
+    },
+    repository_missing: {
+      meaning: 'There is no sigmesh repository where one was expected.',
+      advice: 'Run `sigmesh init`, or give its directory with --repository.',
+    },
+    repository_damaged: {
+      meaning: 'The repository cannot be read as one that sigmesh wrote.',
+      advice: 'Restore it from a backup; nothing was published.',
+    },
+    key_unusable: {
+      meaning: 'A private key is missing, unreadable, too open, or not the one that the root lists.',
+      advice: 'Restore the key file that the message names, with mode 0600.',
+    },
+    source_unreadable: {
+      meaning: 'What was to be published cannot be packed: missing, unreadable, changing, or not a file or directory.',
+      advice: 'Correct the path that the message names; nothing was published.',
+    },
+  },
+  /** Between the CLI and the daemon on this machine. */
+  ControlError: {
+    daemon_unreachable: {
+      meaning: 'No daemon answers on the control socket.',
+      advice:
+        'Start it (`systemctl start sigmesh-node`), or give its socket with --socket; you may lack the permission.',
+    },
+    daemon_refused: {
+      meaning: 'The daemon does not take this command.',
+      advice: 'Check the name of the channel against `sigmesh status`.',
+    },
+  },
+} as const satisfies Record<string, Record<string, Entry>>
+
+type Catalog = typeof errorCatalog
+export type ErrorCode = { [Blame in keyof Catalog]: keyof Catalog[Blame] }[keyof Catalog] & string
+
+/** Facts for the log, by name: numbers, names, hashes. Never a secret. */
+export type ErrorFacts = Readonly<Record<string, string | number | boolean | undefined>>
+
+export class SigmeshError<Code extends ErrorCode = ErrorCode> extends Error {
+  readonly code: Code
+  readonly facts: ErrorFacts
+
+  /**
+   * @param message One sentence for a person, naming what was expected and what was found.
+   * @param facts May carry `cause`, the error below.
+   */
+  constructor(code: Code, message: string, { cause, ...facts }: ErrorFacts & { cause?: unknown } = {}) {
+    super(message, cause === undefined ? undefined : { cause })
+    this.name = new.target.name
+    this.code = code
+    this.facts = facts
+  }
+}
+
+export class ConfigError extends SigmeshError<keyof Catalog['ConfigError']> {}
+export class TrustError extends SigmeshError<keyof Catalog['TrustError']> {}
+export class ContentError extends SigmeshError<keyof Catalog['ContentError']> {}
+export class DownloadError extends SigmeshError<keyof Catalog['DownloadError']> {}
+export class SwarmError extends SigmeshError<keyof Catalog['SwarmError']> {}
+export class StoreError extends SigmeshError<keyof Catalog['StoreError']> {}
+export class InstallError extends SigmeshError<keyof Catalog['InstallError']> {}
+export class PublishError extends SigmeshError<keyof Catalog['PublishError']> {}
+export class ControlError extends SigmeshError<keyof Catalog['ControlError']> {}
+
+const entries: ReadonlyMap<string, Entry> = new Map(
+  Object.values(errorCatalog).flatMap(codes => Object.entries<Entry>(codes)),
+)
+
+/** What an administrator does next about `code`; a general answer for one this version does not know. */
+export function adviceFor(code: string): string {
+  return entries.get(code)?.advice ?? 'Look at the log of this machine at the time of the error.'
+}
+
+/** The error as it stands in reports, in `status` and on the wire: no stack, no cause chain, a bounded sentence. */
+export function describeError(error: unknown): { code: ErrorCode | 'internal'; message: string } {
+  if (error instanceof SigmeshError) return { code: error.code, message: error.message.slice(0, 1000) }
+  return { code: 'internal', message: (error instanceof Error ? error.message : String(error)).slice(0, 1000) }
+}

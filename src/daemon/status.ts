@@ -1,0 +1,113 @@
+/**
+ * What `sigmesh status` shows: the daemon's answer to the on-call engineer. One shape for the control socket, `--json` and the
+ * tables. Times are ISO 8601 in UTC; sizes are bytes; null means "not known" or "none", never zero.
+ */
+import { channelName, nodeName, sha256Hex, siteName, wholeNumber, z } from '../core/schema.ts'
+
+const time = z.iso.datetime()
+
+const failure = z.strictObject({
+  at: time,
+  code: z.string(),
+  /** One sentence: what was expected, what was found. */
+  message: z.string(),
+  /** What to do next. */
+  advice: z.string(),
+})
+
+/** Artifact bytes of a channel since the node was first started; kept over restarts. */
+const byteTotals = z.strictObject({
+  wan: wholeNumber,
+  lanIn: wholeNumber,
+  lanOut: wholeNumber,
+  /** Thrown away: bad or double. Not part of the others. */
+  wasted: wholeNumber,
+})
+
+export const activities = ['idle', 'refreshing', 'obtaining', 'verifying', 'installing', 'reporting'] as const
+
+const channelStatus = z.strictObject({
+  channel: channelName,
+  installed: z
+    .strictObject({ sequence: wholeNumber, label: z.string().nullable(), content: sha256Hex, since: time })
+    .nullable(),
+  /** The newest release that the verified manifest lists. */
+  offered: z.strictObject({ sequence: wholeNumber, label: z.string().nullable(), published: z.string() }).nullable(),
+  activity: z.enum(activities),
+  activitySince: time,
+  /** While obtaining: how far. */
+  progress: z
+    .strictObject({
+      artifact: sha256Hex,
+      bytesTotal: wholeNumber,
+      bytesHave: wholeNumber,
+      piecesTotal: wholeNumber,
+      piecesHave: wholeNumber,
+      /** Over the last seconds, from all sources. */
+      bytesPerSecond: wholeNumber,
+    })
+    .nullable(),
+  /** The lease on WAN pieces this node holds now. */
+  seat: z.strictObject({ since: time, pieces: wholeNumber, bytes: wholeNumber }).nullable(),
+  bytes: byteTotals,
+  /** The artifact this node serves to its neighbours, and until when. */
+  serving: z.strictObject({ artifact: sha256Hex, bytes: wholeNumber, until: time }).nullable(),
+  peers: wholeNumber,
+  lastCheck: time.nullable(),
+  lastSuccess: time.nullable(),
+  /** Why the last cycle failed; null when it did not. */
+  failure: failure.nullable(),
+  nextCheck: time.nullable(),
+})
+
+export const nodeStatus = z.strictObject({
+  version: z.string(),
+  node: nodeName,
+  site: siteName,
+  origin: z.string(),
+  engine: z.string(),
+  lanAddress: z.string(),
+  startedAt: time,
+  now: time,
+  channels: z.array(channelStatus),
+})
+export type NodeStatus = z.infer<typeof nodeStatus>
+export type ChannelStatus = z.infer<typeof channelStatus>
+
+export const peerList = z.array(
+  z.strictObject({
+    channel: channelName,
+    artifact: sha256Hex,
+    address: z.string(),
+    client: z.string(),
+    direction: z.enum(['in', 'out']),
+    pieces: wholeNumber,
+    piecesTotal: wholeNumber,
+    bytesIn: wholeNumber,
+    bytesOut: wholeNumber,
+  }),
+)
+export type PeerList = z.infer<typeof peerList>
+
+/** One line a cycle that changed something or failed; the newest last. */
+export const historyEntry = z.strictObject({
+  at: time,
+  channel: channelName,
+  outcome: z.enum(['installed', 'failed']),
+  /** The release that is in place after the cycle; 0 when none is. */
+  sequence: wholeNumber,
+  label: z.string().nullable(),
+  durationMs: wholeNumber,
+  bytes: byteTotals,
+  error: z.strictObject({ code: z.string(), message: z.string() }).nullable(),
+})
+export type HistoryEntry = z.infer<typeof historyEntry>
+
+/** The answer to `update`: how the cycle that it started, or joined, ended. */
+export const cycleResult = z.strictObject({
+  channel: channelName,
+  outcome: z.enum(['installed', 'current', 'failed']),
+  sequence: wholeNumber,
+  error: z.strictObject({ code: z.string(), message: z.string(), advice: z.string() }).nullable(),
+})
+export type CycleResult = z.infer<typeof cycleResult>

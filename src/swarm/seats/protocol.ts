@@ -1,0 +1,38 @@
+/**
+ * What a node says to the origin about seats, and what it hears. `POST /v1/seats`, JSON both ways, 64 KiB at most.
+ *
+ *   node    { "node": "pc-7", "site": "berlin", "artifact": "ab…", "have": "wAA=", "want": true }
+ *   origin  { "seat": "k3J…", "pieces": [0,1,2], "leaseMs": 6000, "nextMs": 1000, "siteHolds": 12 }
+ *
+ * A node that needs the artifact asks again every `nextMs`, seat or no seat: with `have` it tells the site's progress and renews
+ * its lease. `want: false` says "I have all I need": it frees the seat and counts as a holder until it falls silent.
+ */
+import { nodeName, sha256Hex, siteName, wholeNumber, z } from '../../core/schema.ts'
+
+export const seatRequestLimitBytes = 64 * 1024
+
+export const seatRequest = z.strictObject({
+  node: nodeName,
+  site: siteName,
+  artifact: sha256Hex,
+  /** Base64 of the pieces that this node has stored, in BitTorrent order (`Bitfield`). */
+  have: z.base64().max(12_000),
+  want: z.boolean(),
+  /** The token of the lease being renewed; left out by a node that holds none. */
+  seat: z.string().max(64).optional(),
+})
+export type SeatRequest = z.input<typeof seatRequest>
+
+export const seatAnswer = z.strictObject({
+  /** Token to show with artifact requests (`X-Sigmesh-Seat`), or null: live off the LAN for now. */
+  seat: z.string().max(64).nullable(),
+  /** Every piece dealt to this seat that the node has not yet reported, ascending. Empty without a seat. */
+  pieces: z.array(wholeNumber).max(65_536),
+  /** The lease lapses this long after the answer. */
+  leaseMs: wholeNumber.max(600_000),
+  /** Ask again after this long, or sooner when fewer than half of the last run is left to fetch. */
+  nextMs: wholeNumber.max(600_000),
+  /** How many pieces the site holds in union. */
+  siteHolds: wholeNumber,
+})
+export type SeatAnswer = z.infer<typeof seatAnswer>
