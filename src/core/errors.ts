@@ -209,7 +209,8 @@ export const errorCatalog = {
     },
     daemon_refused: {
       meaning: 'The daemon does not take this command.',
-      advice: 'Check the name of the channel against `sigmesh status`.',
+      advice:
+        'Check the name of the channel against `sigmesh status`; restart the daemon if it is older than the command.',
     },
   },
 } as const satisfies Record<string, Record<string, Entry>>
@@ -220,6 +221,9 @@ export type ErrorCode = { [Blame in keyof Catalog]: keyof Catalog[Blame] }[keyof
 /** Facts for the log, by name: numbers, names, hashes. Never a secret. */
 export type ErrorFacts = Readonly<Record<string, string | number | boolean | undefined>>
 
+/** TypeScript cannot except one key from an index signature: the facts are ErrorFacts, the cause is whatever was caught. */
+type ErrorFactsAndCause = { readonly cause?: unknown; readonly [fact: string]: unknown }
+
 export class SigmeshError<Code extends ErrorCode = ErrorCode> extends Error {
   readonly code: Code
   readonly facts: ErrorFacts
@@ -228,11 +232,11 @@ export class SigmeshError<Code extends ErrorCode = ErrorCode> extends Error {
    * @param message One sentence for a person, naming what was expected and what was found.
    * @param facts May carry `cause`, the error below.
    */
-  constructor(code: Code, message: string, { cause, ...facts }: ErrorFacts & { cause?: unknown } = {}) {
+  constructor(code: Code, message: string, { cause, ...facts }: ErrorFactsAndCause = {}) {
     super(message, cause === undefined ? undefined : { cause })
     this.name = new.target.name
     this.code = code
-    this.facts = facts
+    this.facts = facts as ErrorFacts
   }
 }
 
