@@ -1,0 +1,66 @@
+/** A node's answers as the control socket gives them, for tests of what the CLI makes of them. */
+import type { ChannelStatus, NodeStatus } from '../../src/daemon/status.ts'
+
+export const sampleNow = '2026-11-22T12:00:00.000Z'
+
+/** `minutes` before `sampleNow`. */
+export function ago(minutes: number): string {
+  return new Date(Date.parse(sampleNow) - minutes * 60_000).toISOString()
+}
+
+export function channelStatus(changes: Partial<ChannelStatus> = {}): ChannelStatus {
+  return {
+    channel: 'clamav',
+    installed: { sequence: 42, label: 'daily 27810', content: '0d'.repeat(32) as never, since: ago(180) },
+    offered: { sequence: 42, label: 'daily 27810', published: '2026-11-22T08:55:00Z' },
+    activity: 'idle',
+    activitySince: ago(5),
+    progress: null,
+    seat: null,
+    bytes: { wan: 4_800_000, lanIn: 19_200_000, lanOut: 40_000_000, wasted: 0 },
+    serving: null,
+    peers: 7,
+    lastCheck: ago(5),
+    lastSuccess: ago(5),
+    failure: null,
+    nextCheck: ago(-10),
+    ...changes,
+  }
+}
+
+/** In mid-transfer of a newer release, with a seat, after a failure: every line of `status` has something to say. */
+export const busyChannel: ChannelStatus = channelStatus({
+  offered: { sequence: 43, label: 'daily 27811', published: '2026-11-22T11:48:00Z' },
+  activity: 'obtaining',
+  activitySince: ago(0.2),
+  progress: {
+    artifact: 'ab'.repeat(32) as never,
+    bytesTotal: 20 * 1024 * 1024,
+    bytesHave: 5 * 1024 * 1024,
+    piecesTotal: 80,
+    piecesHave: 20,
+    bytesPerSecond: 1024 * 1024,
+  },
+  seat: { since: ago(0.2), pieces: 24, bytes: 6 * 1024 * 1024 },
+  serving: { artifact: 'cd'.repeat(32) as never, bytes: 20 * 1024 * 1024, until: ago(-120) },
+  failure: {
+    at: ago(4),
+    code: 'origin_unreachable',
+    message: 'https://origin.example does not answer: connect ECONNREFUSED',
+    advice: 'Check the WAN line.',
+  },
+})
+
+export function nodeStatus(...channels: ChannelStatus[]): NodeStatus {
+  return {
+    version: '0.1.0',
+    node: 'pc-7',
+    site: 'berlin',
+    origin: 'https://origin.example',
+    engine: 'webtorrent',
+    lanAddress: '10.0.0.7:6889',
+    startedAt: ago(2 * 24 * 60),
+    now: sampleNow,
+    channels,
+  }
+}
