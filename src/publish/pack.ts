@@ -1,0 +1,133 @@
+/**
+ * From what the operator has to an artifact: walk, compress each file into a frame, put head and frames together, hash.
+ *
+ *   source/               scratch.frames          target
+ *     a.ndb      ──zstd──▶  frame of a      ┌──▶  head with index
+ *     b/c.yar    ──zstd──▶  frame of b/c  ──┴──▶  frames          ──▶ SHA-256, pieces
+ *
+ * The index stands before the frames and needs their lengths, hence the scratch file. No more than a few chunks are ever in memory.
+ */
+import { createHash } from 'node:crypto'
+import { constants } from 'node:fs'
+import { type FileHandle, open, rm } from 'node:fs/promises'
+import type { Sha256 } from '../core/digest.ts'
+import { contentDigest, encodePackHead, type PackFile } from '../core/pack-format.ts'
+import { ArtifactHasher, type ArtifactHashes } from './artifact-hash.ts'
+import { chunkBytes, compressFrame } from './frame.ts'
+import { changed, checkUnchanged, type SourceFile, stampOf, unreadable, walkSource } from './source-tree.ts'
+
+export interface PackProgress {
+  /** Bytes of the source that are packed, and that there are. */
+  readonly done: number
+  readonly total: number
+}
+
+export interface PackedRelease {
+  /** SHA-256 of the content index. */
+  readonly content: Sha256
+  readonly files: number
+  /** Bytes of all files together. */
+  readonly unpacked: number
+  readonly artifact: ArtifactHashes
+}
+
+export interface PackOptions {
+  readonly onProgress?: (progress: PackProgress) => void
+  readonly signal?: AbortSignal
+}
+
+/**
+ * Pack a file or a directory.
+ *
+ * @param source Only read. A file is packed under its own name.
+ * @param target Where the artifact is written; must not exist. `<target>.frames` beside it is used on the way and removed.
+ * @returns Once the artifact is written and flushed to the disk (its directory entry is not: the caller moves it anyway).
+ * @throws PublishError `source_unreadable` (also: it changed meanwhile); ContentError `pack_path` | `pack_limit`. Then nothing is
+ *   left at `target`. A fault of the target's disk is the system's own error. An aborted `signal` rejects with its own reason.
+ */
+export async function packSource(source: string, target: string, options: PackOptions = {}): Promise<PackedRelease> {
+  const scratch = `${target}.frames`
+  const { signal } = options
+  try {
+    const tree = await walkSource(source, signal)
+    const files = await writeFrames(tree, scratch, options)
+    await checkUnchanged(source, tree, signal)
+    const artifact = await assemble(files, scratch, target, signal)
+    const unpacked = files.reduce((sum, { length }) => sum + length, 0)
+    return { content: contentDigest(files), files: files.length, unpacked, artifact }
+  } catch (error) {
+    await rm(target, { force: true })
+    throw error
+  } finally {
+    await rm(scratch, { force: true })
+  }
+}
+
+async function writeFrames(tree: readonly SourceFile[], scratch: string, { onProgress, signal }: PackOptions) {
+  const total = tree.reduce((sum, { length }) => sum + length, 0)
+  const packed: PackFile[] = []
+  let done = 0
+  await using out = await open(scratch, 'wx', 0o600)
+  for (const { path, location, length, executable, stamp } of tree) {
+    await using file = await openSource(location, stamp)
+    const hash = createHash('sha256')
+    const chunks = readExactly(file, length, location, bytes => {
+      hash.update(bytes)
+      done += bytes.length
+      onProgress?.({ done, total })
+      signal?.throwIfAborted()
+    })
+    const frame = await compressFrame(length, chunks, bytes => writeAll(out, bytes))
+    packed.push({ path, mode: executable ? 0o755 : 0o644, length, sha256: hash.digest('hex') as Sha256, frame })
+  }
+  return packed
+}
+
+async function assemble(files: readonly PackFile[], scratch: string, target: string, signal?: AbortSignal) {
+  const head = encodePackHead(files)
+  const frameBytes = files.reduce((sum, { frame }) => sum + frame, 0)
+  const hasher = new ArtifactHasher(head.length + frameBytes)
+  await using out = await open(target, 'wx', 0o644)
+  await using frames = await open(scratch, 'r')
+  const append = async (bytes: Uint8Array) => {
+    signal?.throwIfAborted()
+    hasher.update(bytes)
+    await writeAll(out, bytes)
+  }
+  await append(head)
+  for await (const bytes of readExactly(frames, frameBytes, scratch)) await append(bytes)
+  await out.sync()
+  return hasher.finish()
+}
+
+/** Not following a link and not waiting for a pipe that somebody has put there since the walk. */
+async function openSource(location: string, stamp: string): Promise<FileHandle> {
+  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
+  const file = await open(location, flags).catch(error => {
+    throw unreadable(location, `cannot be read: ${error.message}`, error)
+  })
+  if (stampOf(await file.stat({ bigint: true })) === stamp) return file
+  await file.close()
+  throw changed(location)
+}
+
+/** The first `length` bytes, in chunks of `chunkBytes` but the last. @throws PublishError `source_unreadable` when there are fewer. */
+async function* readExactly(file: FileHandle, length: number, location: string, seen?: (bytes: Uint8Array) => void) {
+  for (let at = 0; at < length; ) {
+    const chunk = Buffer.allocUnsafe(Math.min(chunkBytes, length - at))
+    for (let filled = 0; filled < chunk.length; ) {
+      const { bytesRead } = await file.read(chunk, filled, chunk.length - filled, at + filled).catch(error => {
+        throw unreadable(location, `cannot be read: ${error.message}`, error)
+      })
+      if (bytesRead === 0) throw changed(location)
+      filled += bytesRead
+    }
+    at += chunk.length
+    seen?.(chunk)
+    yield chunk
+  }
+}
+
+async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.length; ) at += (await file.write(bytes, at, bytes.length - at)).bytesWritten
+}
