@@ -1,0 +1,95 @@
+/**
+ * node.toml: all that one machine decides for itself. The accept list, `[channels.*]`, is the whole of what may be installed here and
+ * how; nothing that a publisher signs can add to it.
+ *
+ *   origin = "https://sigmesh.example.com"
+ *   root = "/etc/sigmesh/root.json"          # the pinned root of trust
+ *   site = "berlin"
+ *
+ *   [channels.clamav]
+ *   path = "/var/lib/sigmesh/clamav"         # `current` in it is the release in force
+ *   reload = ["clamdscan", "--reload"]
+ */
+import { hostname } from 'node:os'
+import { channelName, nodeName, siteName, wholeNumber, z } from '../core/schema.ts'
+import { defaultControlSocket } from './control-protocol.ts'
+import { isSchedule } from './schedule.ts'
+
+const seconds = wholeNumber.max(86_400)
+const absolutePath = z.string().regex(/^\/[^\0]*$/, 'expected an absolute path')
+const argv = z.array(z.string().min(1)).min(1, 'expected a command and its arguments, each a string of its own')
+
+const lan = z
+  .strictObject({
+    /** Address to listen on for LAN peers. */
+    listen: z.union([z.ipv4(), z.ipv6()]).default('0.0.0.0'),
+    /** 0 takes a free port. */
+    port: wholeNumber.max(65_535).default(6889),
+    /** The address that neighbours dial; found among this machine's interfaces when left out. */
+    address: z.union([z.ipv4(), z.ipv6()]).optional(),
+    /** The only networks whose addresses are dialled, and from which peers are taken. */
+    networks: z
+      .array(z.union([z.cidrv4(), z.cidrv6()]))
+      .min(1)
+      .default(['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '169.254.0.0/16', 'fc00::/7', 'fe80::/10']),
+    max_peers: wholeNumber.min(1).max(1000).default(50),
+  })
+  .prefault({})
+
+const store = z
+  .strictObject({
+    /** How long an artifact is served to neighbours after it was installed. */
+    seed_hours: wholeNumber.max(8760).default(72),
+    /** Bytes that artifacts may take on this disk, in MiB. The installed trees are not counted. */
+    quota_mib: wholeNumber.min(16).default(4096),
+  })
+  .prefault({})
+
+const channel = z.strictObject({
+  /** `directory`: versioned directories in `path`, and an atomic link `current` to the one in force. */
+  action: z.literal('directory').default('directory'),
+  path: absolutePath,
+  /** Run after the switch, without a shell. */
+  reload: argv.optional(),
+  reload_timeout_s: seconds.min(1).default(60),
+})
+
+export const nodeConfig = z.strictObject({
+  origin: z
+    .url({ protocol: /^https?$/ })
+    .refine(
+      url => !/[?#]/.test(url) && !/\/\/[^/]*@/.test(url),
+      'expected scheme, host and port, no user, query or fragment',
+    ),
+  root: absolutePath,
+  node: nodeName.prefault(() => ownName()),
+  site: siteName.default('auto'),
+  state_dir: absolutePath.default('/var/lib/sigmesh'),
+  control_socket: absolutePath.default(defaultControlSocket),
+  /** When to look for something new: five cron fields (or six, with seconds first), in local time. */
+  schedule: z.string().refine(isSchedule, 'expected a cron expression of five or six fields').default('*/15 * * * *'),
+  /** Each run starts up to this much later, at random, so that a company does not ask all at once. */
+  schedule_jitter_s: seconds.default(300),
+  check_on_start: z.boolean().default(true),
+  /** After a failed cycle: try again after this long, then twice as long each time, up to 15 minutes. */
+  retry_s: seconds.min(1).default(30),
+  /** No byte from anywhere for this long fails the cycle; what was fetched stays for the next one. */
+  stall_s: seconds.min(5).default(300),
+  engine: z.enum(['webtorrent']).default('webtorrent'),
+  log_level: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+  lan,
+  store,
+  channels: z.record(channelName, channel).refine(map => Object.keys(map).length > 0, 'expected at least one channel'),
+})
+export type NodeConfig = z.output<typeof nodeConfig>
+export type ChannelConfig = z.output<typeof channel>
+
+/** This machine's name, with what our grammar does not have replaced by a dash. */
+function ownName(): string {
+  return (
+    hostname()
+      .replace(/[^A-Za-z0-9._-]/g, '-')
+      .replace(/^[^A-Za-z0-9]+/, '')
+      .slice(0, 128) || 'node'
+  )
+}

@@ -1,0 +1,97 @@
+/**
+ * When cycles run: by the clock (node-cron, with jitter so that a company does not ask all at once), at once on demand, and after
+ * a failure again with growing pauses. One runner a channel; a trigger during a run joins that run.
+ */
+import { createTask, validate } from 'node-cron'
+import type { Clock } from '../core/clock.ts'
+import type { Stoppable } from '../core/lifecycle.ts'
+import { minute } from '../core/units.ts'
+
+export function isSchedule(expression: string): boolean {
+  return validate(expression)
+}
+
+export interface Schedule extends Stoppable {
+  /** When the clock triggers next; the jitter comes on top. Undefined when never. */
+  next(): Date | undefined
+}
+
+/**
+ * Call `trigger` by the clock.
+ *
+ * @param jitterMs Each call comes up to this much late, evenly spread.
+ */
+export function startSchedule(expression: string, jitterMs: number, trigger: () => void): Schedule {
+  // A missed tick (suspend, a blocked loop) is made up by the next one and not worth a warning: cycles are idempotent.
+  const task = createTask(expression, trigger, { maxRandomDelay: jitterMs, suppressMissedWarning: true })
+  void task.start()
+  return {
+    next: () => task.getNextRun() ?? undefined,
+    stop: async () => {
+      await task.destroy()
+    },
+  }
+}
+
+const longestRetryMs = 15 * minute
+
+export interface Runner<Result> extends Stoppable {
+  /** Run now, or join the run under way. */
+  run(): Promise<Result>
+  /** Wall time of the retry that is planned after a failure, ms since 1970. */
+  readonly retryAt: number | undefined
+}
+
+/**
+ * Runs `work` one at a time, and again by itself after a failure: after `retryMs`, then twice as long each time, up to 15 minutes,
+ * each pause shortened by up to a quarter at random.
+ *
+ * @param work Never throws; returns whether it succeeded beside its result.
+ * @param random In [0, 1).
+ */
+export function startRunner<Result>(
+  work: (signal: AbortSignal) => Promise<{ failed: boolean; result: Result }>,
+  { retryMs, clock, random }: { retryMs: number; clock: Clock; random: () => number },
+): Runner<Result> {
+  const ended = new AbortController()
+  let running: Promise<Result> | undefined
+  let failures = 0
+  let planned: { cancel: AbortController; at: number } | undefined
+
+  const run = (): Promise<Result> => {
+    running ??= once().finally(() => {
+      running = undefined
+    })
+    return running
+  }
+
+  const once = async (): Promise<Result> => {
+    planned?.cancel.abort()
+    planned = undefined
+    const { failed, result } = await work(ended.signal)
+    failures = failed ? failures + 1 : 0
+    if (failed && !ended.signal.aborted) planRetry()
+    return result
+  }
+
+  const planRetry = (): void => {
+    const pauseMs = Math.min(longestRetryMs, retryMs * 2 ** Math.min(failures - 1, 10)) * (1 - random() / 4)
+    const cancel = new AbortController()
+    planned = { cancel, at: clock.now() + pauseMs }
+    clock.sleep(pauseMs, AbortSignal.any([cancel.signal, ended.signal])).then(
+      () => void run(),
+      () => {}, // cancelled: another run came first, or the daemon stops
+    )
+  }
+
+  return {
+    run,
+    get retryAt() {
+      return planned?.at
+    },
+    async stop() {
+      ended.abort(new DOMException('the daemon is stopping', 'AbortError'))
+      await running?.catch(() => {})
+    },
+  }
+}
