@@ -1,6 +1,9 @@
 /** What a node tells the origin after each cycle, and what the origin keeps of each node. */
 import { channelName, nodeName, siteName, utcSecond, wholeNumber, z } from './schema.ts'
 
+/** Where a node posts it. */
+export const reportUrlPath = '/v1/reports'
+
 export const nodeReport = z.strictObject({
   node: nodeName,
   site: siteName,

@@ -9,7 +9,14 @@
  */
 import { nodeName, sha256Hex, siteName, wholeNumber, z } from '../../core/schema.ts'
 
+export const seatsUrlPath = '/v1/seats'
+
+/** Request header of artifact bytes: the token of the lease. */
+export const seatHeader = 'x-sigmesh-seat'
+
 export const seatRequestLimitBytes = 64 * 1024
+/** The longest list of pieces is 65,536 numbers of five digits. */
+export const seatAnswerLimitBytes = 512 * 1024
 
 export const seatRequest = z.strictObject({
   node: nodeName,

@@ -1,0 +1,263 @@
+/**
+ * Everything a node says to its origin, one function a question. What comes back is bounded while it is read and parsed before it is
+ * returned; whether it is *true* is for signatures and piece hashes to say, elsewhere.
+ *
+ *   GET  /metadata/…, /torrents/…         immutable files, and timestamp.json
+ *   GET  /targets/…  Range, X-Sigmesh-Seat   artifact bytes, for who holds a seat
+ *   POST /v1/seats                        protocol in seats/protocol.ts
+ *   POST /v1/reports                      a NodeReport
+ *   GET  /announce/<site>                 the tracker, by BEP 3
+ */
+import { type Artifact, pieceCount } from '../core/artifact.ts'
+import type { Infohash } from '../core/digest.ts'
+import { DownloadError, TrustError } from '../core/errors.ts'
+import type { Stoppable } from '../core/lifecycle.ts'
+import { torrentUrlPath } from '../core/release.ts'
+import { type NodeReport, reportUrlPath } from '../core/report.ts'
+import { z } from '../core/schema.ts'
+import { KiB, minute, second } from '../core/units.ts'
+import { metainfoLimitBytes } from './metainfo.ts'
+import { defaultHttpLimits, type HttpAnswer, type HttpLimits, OriginHttp } from './origin-http.ts'
+import {
+  type SeatAnswer,
+  type SeatRequest,
+  seatAnswer,
+  seatAnswerLimitBytes,
+  seatHeader,
+  seatsUrlPath,
+} from './seats/protocol.ts'
+import { type AnnounceReply, readTrackerReply, trackerReplyLimitBytes } from './tracker-reply.ts'
+
+/** Half-open, in bytes of the artifact. */
+export interface ByteRange {
+  readonly start: number
+  readonly end: number
+}
+
+export interface RangeOptions {
+  /** The token of the lease. */
+  readonly seat?: string | undefined
+  readonly signal?: AbortSignal | undefined
+  /** Longest silence between two chunks. Default 30 s. */
+  readonly idleTimeoutMs?: number
+  /** Takes the bytes as they come, in order. While it is at it, the origin waits (TCP's window closes), so memory stays bounded. */
+  onChunk(bytes: Uint8Array): void | Promise<void>
+}
+
+export interface AnnounceParams {
+  readonly site: string
+  readonly infohash: Infohash
+  /** 20 characters, one byte each. */
+  readonly peerId: string
+  /** Where LAN peers reach this node. */
+  readonly lanAddress: string
+  readonly port: number
+  /** Bytes still missing. */
+  readonly left: number
+  readonly event?: 'started' | 'completed' | 'stopped'
+}
+
+/** What a status other than the expected one is allowed to say in the log. */
+const errorBodyBytes = 2 * KiB
+const longestRetryAfterMs = 10 * minute
+const wantedPeers = 50
+
+export class OriginClient implements Stoppable {
+  /** Artifact bytes and all else apart: a renewal or an announce never queues behind a range that fills the line. */
+  readonly #talk: OriginHttp
+  readonly #bulk: OriginHttp
+
+  /**
+   * @param origin `http:` or `https:` URL; a path in it goes before every request's.
+   * @param limits Each of two pools (talk, artifact bytes) has `limits.connections` connections, default 2: four in all.
+   */
+  constructor(origin: string | URL, limits: Partial<HttpLimits> = {}) {
+    const url = new URL(origin)
+    this.#talk = new OriginHttp(url, { ...defaultHttpLimits, ...limits })
+    this.#bulk = new OriginHttp(url, { ...defaultHttpLimits, ...limits })
+  }
+
+  /**
+   * A metadata file.
+   *
+   * @param path Its URL path, made of names from our own grammars.
+   * @returns undefined when the origin has no such file (404, or the 403 of a bucket that hides what it lacks).
+   * @throws TrustError `metadata_too_large` past `limitBytes`; DownloadError. An aborted `signal` rejects with its own reason.
+   */
+  async metadata(path: string, limitBytes: number, signal?: AbortSignal): Promise<Uint8Array | undefined> {
+    return this.#talk.exchange({ method: 'GET', path, signal }, async answer => {
+      if (answer.status === 404 || answer.status === 403) return undefined
+      await expectStatus(answer, 200)
+      try {
+        return await answer.bytes(limitBytes)
+      } catch (error) {
+        if (!(error instanceof DownloadError) || error.code !== 'origin_length' || !error.facts.tooLong) throw error
+        throw new TrustError('metadata_too_large', `${path} is larger than ${limitBytes} bytes`, { path, limitBytes })
+      }
+    })
+  }
+
+  /**
+   * The torrent of an artifact, unchecked: give it to `readMetainfo`.
+   *
+   * @throws DownloadError; `origin_length` when it is larger than this artifact's torrent can be.
+   */
+  async torrent(artifact: Artifact, signal?: AbortSignal): Promise<Uint8Array> {
+    return this.#talk.exchange({ method: 'GET', path: torrentUrlPath(artifact), signal }, async answer => {
+      await expectStatus(answer, 200)
+      return answer.bytes(metainfoLimitBytes(artifact))
+    })
+  }
+
+  /**
+   * Ask for a seat, or renew one.
+   *
+   * @param artifact The one the request names: the pieces of the answer are its pieces.
+   * @throws DownloadError; `origin_malformed` when the answer breaks the protocol or deals pieces that do not exist.
+   */
+  async seats(request: SeatRequest, artifact: Artifact, signal?: AbortSignal): Promise<SeatAnswer> {
+    return this.#talk.exchange(post(seatsUrlPath, request, signal), async answer => {
+      await expectStatus(answer, 200)
+      return readSeatAnswer(await answer.bytes(seatAnswerLimitBytes), pieceCount(artifact))
+    })
+  }
+
+  /** Tell the origin how a cycle ended. @throws DownloadError; the caller's cycle is over and does not fail by it. */
+  async report(report: NodeReport, signal?: AbortSignal): Promise<void> {
+    await this.#talk.exchange(post(reportUrlPath, report, signal), answer => expectStatus(answer, 200, 202, 204))
+  }
+
+  /**
+   * Announce this node to the tracker.
+   *
+   * @throws DownloadError `origin_malformed` for a reply that is no tracker's, `origin_status` when the tracker refuses.
+   */
+  async announce(params: AnnounceParams, signal?: AbortSignal): Promise<AnnounceReply> {
+    return this.#talk.exchange({ method: 'GET', path: announcePath(params), signal }, async answer => {
+      await expectStatus(answer, 200)
+      return readTrackerReply(await answer.bytes(trackerReplyLimitBytes))
+    })
+  }
+
+  /**
+   * Fetch one byte range of an artifact from the origin.
+   *
+   * @param path The artifact's URL path, see `artifactUrlPath`.
+   * @param range Inside the artifact, not empty.
+   * @param length Bytes of the whole artifact; the origin has to agree.
+   * @returns When `onChunk` has taken exactly `range.end - range.start` bytes; never fewer, and `onChunk` never sees more.
+   * @throws DownloadError `seat_required` (403; `facts.retryAfterMs` when the origin says how long to wait), `origin_status` (with
+   *   status), `origin_length`, `origin_idle`, `origin_unreachable`, `origin_malformed`. Retryable, except a 4xx. What `onChunk`
+   *   throws. An aborted `signal` rejects with its own reason.
+   */
+  async fetchRange(path: string, range: ByteRange, length: number, options: RangeOptions): Promise<void> {
+    const { start, end } = range
+    if (!(start >= 0 && start < end && end <= length)) throw new RangeError(`no bytes ${start}-${end} of ${length}`)
+    const headers = {
+      range: `bytes=${start}-${end - 1}`,
+      ...(options.seat === undefined ? {} : { [seatHeader]: options.seat }),
+    }
+    const { signal, idleTimeoutMs } = options
+    await this.#bulk.exchange({ method: 'GET', path, headers, signal, idleTimeoutMs }, async answer => {
+      if (answer.status === 403) throw seatRequired(answer)
+      await expectStatus(answer, 206)
+      const offered = answer.header('content-range')
+      if (offered !== `bytes ${start}-${end - 1}/${length}`) {
+        const said = printable(offered ?? 'nothing')
+        throw new DownloadError(
+          'origin_length',
+          `asked for bytes ${start}-${end - 1} of ${length}, the origin offers ${said}`,
+        )
+      }
+      let received = 0
+      for await (const chunk of answer.chunks(end - start)) {
+        received += chunk.length
+        await options.onChunk(chunk)
+      }
+      if (received < end - start) {
+        throw new DownloadError('origin_length', `the origin sent ${received} bytes of ${end - start}`)
+      }
+    })
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([this.#talk.stop(), this.#bulk.stop()])
+  }
+}
+
+function post(path: string, body: unknown, signal: AbortSignal | undefined) {
+  const headers = { 'content-type': 'application/json' }
+  return { method: 'POST' as const, path, headers, body: JSON.stringify(body), signal }
+}
+
+function announcePath({ site, infohash, peerId, lanAddress, port, left, event }: AnnounceParams): string {
+  const query = [
+    `info_hash=${percentEncoded(Buffer.from(infohash, 'hex'))}`,
+    `peer_id=${percentEncoded(Buffer.from(peerId, 'latin1'))}`,
+    `ip=${encodeURIComponent(lanAddress)}`,
+    `port=${port}`,
+    'uploaded=0',
+    'downloaded=0',
+    `left=${left}`,
+    ...(event === undefined ? [] : [`event=${event}`]),
+    'compact=1',
+    `numwant=${wantedPeers}`,
+  ]
+  return `/announce/${encodeURIComponent(site)}?${query.join('&')}`
+}
+
+/** Every byte as %xx: a binary string in a query is not text, and URLSearchParams would take it for UTF-8. */
+function percentEncoded(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex').replace(/../g, '%$&')
+}
+
+function readSeatAnswer(bytes: Buffer, pieces: number): SeatAnswer {
+  const parsed = seatAnswer.safeParse(parseJson(bytes))
+  if (!parsed.success) throw malformed(z.prettifyError(parsed.error).slice(0, 500))
+  const answer = parsed.data
+  const ascending = answer.pieces.every((piece, at) => at === 0 || piece > answer.pieces[at - 1]!)
+  if (!ascending || (answer.pieces.at(-1) ?? 0) >= pieces)
+    throw malformed('it deals pieces that do not exist, or twice')
+  if (answer.seat === null && answer.pieces.length > 0) throw malformed('it deals pieces without a seat')
+  if (answer.siteHolds > pieces) throw malformed('its site holds more than there is')
+  return answer
+}
+
+function parseJson(bytes: Buffer): unknown {
+  try {
+    return JSON.parse(bytes.toString('utf8'))
+  } catch {
+    return undefined // the schema says the rest
+  }
+}
+
+function malformed(detail: string): DownloadError {
+  return new DownloadError('origin_malformed', `the origin's answer about seats cannot be used: ${detail}`)
+}
+
+async function expectStatus(answer: HttpAnswer, ...expected: readonly number[]): Promise<void> {
+  if (expected.includes(answer.status)) return
+  const said = await answer.bytes(errorBodyBytes).catch(() => Buffer.from('(more than we read)'))
+  throw new DownloadError(
+    'origin_status',
+    `the origin answers ${answer.status}, not ${expected[0]}: ${printable(said)}`,
+    {
+      status: answer.status,
+    },
+  )
+}
+
+function seatRequired(answer: HttpAnswer): DownloadError {
+  const seconds = /^[0-9]{1,6}$/.exec(answer.header('retry-after') ?? '')
+  const retryAfterMs = seconds ? Math.min(Number(seconds[0]) * second, longestRetryAfterMs) : undefined
+  const sentence = 'the origin gives artifact bytes only to a node that holds a seat, and this one does not'
+  return new DownloadError('seat_required', sentence, retryAfterMs === undefined ? {} : { retryAfterMs })
+}
+
+/** The origin's own words for a log: the first 200 characters, ASCII only. */
+function printable(said: Buffer | string): string {
+  return said
+    .toString('latin1')
+    .slice(0, 200)
+    .replace(/[^ -~]/g, '?')
+}
