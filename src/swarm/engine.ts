@@ -49,7 +49,8 @@ export interface Swarm {
   peers(): readonly PeerView[]
   /**
    * Resolves when the store is complete, whoever brought the last piece; the swarm goes on serving.
-   * @throws SwarmError `swarm_failed` when the engine cannot go on (a write fault of the store is the cause and keeps its code).
+   * @throws SwarmError `swarm_failed` when the engine cannot go on (a write fault of the store is the cause and keeps its code),
+   *   or the swarm was left before it was complete.
    *   An aborted `signal` rejects with its own reason.
    */
   completed(signal?: AbortSignal): Promise<void>

@@ -9,7 +9,7 @@
  *   a useful rate             leastBytesPerSecond, per window    origin_idle
  *   the end                   the byte limit of the caller       origin_length
  */
-import { type Dispatcher, Pool } from 'undici'
+import { type Dispatcher, errors, Pool } from 'undici'
 import { DownloadError, SigmeshError } from '../core/errors.ts'
 import type { Stoppable } from '../core/lifecycle.ts'
 import { KiB, second } from '../core/units.ts'
@@ -198,12 +198,13 @@ function tooSlow(bytes: number, ms: number): DownloadError {
   return new DownloadError('origin_idle', `the origin sent only ${bytes} bytes in ${Math.round(ms)} ms`)
 }
 
-/** Why there is no answer, in our words. undici promises its `code`s; the others are the system's own. */
+/** Why there is no answer, in our words. A wrong argument is ours and stays what it is. */
 function headError(error: unknown): unknown {
-  if (!(error instanceof Error) || error instanceof TypeError || codeOf(error) === 'UND_ERR_INVALID_ARG') return error
+  if (!(error instanceof Error) || error instanceof TypeError || error instanceof errors.InvalidArgumentError)
+    return error
   if (isNotHttp(error)) return notHttp(error)
-  // Several addresses tried give an AggregateError without a message.
-  const why = (error.message || codeOf(error)).slice(0, 200)
+  // Several addresses tried in vain give an AggregateError without a message.
+  const why = (error.message || String('code' in error ? error.code : error.name)).slice(0, 200)
   return new DownloadError('origin_unreachable', `the origin does not answer: ${why}`, { cause: error })
 }
 
@@ -215,13 +216,11 @@ function bodyError(error: unknown, received: number): unknown {
 }
 
 function isNotHttp(error: Error): boolean {
-  return codeOf(error).startsWith('HPE_') || codeOf(error) === 'UND_ERR_HEADERS_OVERFLOW'
+  return error instanceof errors.HTTPParserError || error instanceof errors.HeadersOverflowError
 }
 
 function notHttp(error: Error): DownloadError {
-  return new DownloadError('origin_malformed', `the origin does not speak HTTP (${codeOf(error)})`, { cause: error })
-}
-
-function codeOf(error: Error): string {
-  return 'code' in error ? String(error.code) : error.name
+  return new DownloadError('origin_malformed', `the origin does not speak HTTP: ${error.message.slice(0, 200)}`, {
+    cause: error,
+  })
 }
