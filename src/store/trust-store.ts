@@ -1,0 +1,137 @@
+/**
+ * What this node trusts, on the disk. Tearing, losing and rotting of files, and a full disk, may cost the cached metadata (it can be
+ * fetched again), but must never lower the floor: an attacker who can make a file disappear would replay yesterday's release.
+ *
+ *   metadata/a, metadata/b    the trusted files and the floor of their time; the older generation stays until the next save
+ *   floor/a, floor/b          the floor alone, the same in both
+ *
+ * Rules
+ *  - one serial for all: each save takes the next, and of all floors that are still good, the newest serial decides. Not the highest
+ *    number: a rotation of the timestamp key lowers a version for good reason, and an old file must not undo that
+ *  - time is never lowered by anything, so there the highest number decides
+ *  - when `save` has resolved, the floor is on the disk three times: any two files may go, and it still stands
+ */
+import { join } from 'node:path'
+import { StoreError, TrustError } from '../core/errors.ts'
+import { wholeNumber, z } from '../core/schema.ts'
+import type { TrustFloor, TrustState } from '../core/trust-state.ts'
+import { type Generation, Generations, type Slot, slots } from './generations.ts'
+import { Mutex } from './mutex.ts'
+
+// Pairs, not objects: a role may have any name, `__proto__` too.
+const floorRecord = z.strictObject({ time: wholeNumber, versions: z.array(z.tuple([z.string(), wholeNumber])) })
+const metadataRecord = z.strictObject({ floor: floorRecord, files: z.array(z.tuple([z.string(), z.base64()])) })
+type FloorRecord = z.infer<typeof floorRecord>
+
+export class TrustStore {
+  readonly #directory: string
+  readonly #metadata: Generations
+  readonly #floor: Generations
+  readonly #turns = new Mutex()
+  /** Where the next save goes; undefined until the disk was read. */
+  #next: { serial: number; slot: Slot } | undefined
+
+  /** Use `openTrustStore`. */
+  constructor(directory: string) {
+    this.#directory = directory
+    this.#metadata = new Generations(join(directory, 'metadata'))
+    this.#floor = new Generations(join(directory, 'floor'))
+  }
+
+  /** Take away what a crash left. @throws StoreError. */
+  async clean(): Promise<void> {
+    await this.#metadata.clean()
+    await this.#floor.clean()
+  }
+
+  /**
+   * @returns What was saved last, or what is left of it: older files, or none (an empty map), under the floor of the last save.
+   *   undefined when nothing was ever saved here.
+   * @throws TrustError `trust_damaged` when something was, and neither metadata nor floor is good any more: to start afresh then
+   *   would accept a rollback. StoreError `disk_failed` when that is because a file cannot be read.
+   */
+  load(): Promise<TrustState | undefined> {
+    return this.#turns.run(async () => {
+      const { remembered } = await this.#read()
+      return remembered
+    })
+  }
+
+  /**
+   * Keep `state`. When it rejects, `load` gives the former state or this one, or the former files under this floor.
+   *
+   * @throws StoreError `disk_full` | `disk_failed`.
+   */
+  save(state: TrustState): Promise<void> {
+    return this.#turns.run(async () => {
+      const { serial, slot } = this.#next ?? (await this.#read()).next
+      // A save that fails may still have reached the disk: its serial is spent.
+      this.#next = { serial: serial + 1, slot }
+      const floor = toRecord(state.floor)
+      const files = [...state.files].map(([name, bytes]) => [name, Buffer.from(bytes).toString('base64')])
+      // The floor first: metadata under too high a floor is fetched again, a floor that comes late lets a rollback in.
+      for (const each of slots) await this.#floor.write(each, serial, toJson(floor))
+      await this.#metadata.write(slot, serial, toJson({ floor, files }))
+      this.#next = { serial: serial + 1, slot: slot === 'a' ? 'b' : 'a' }
+    })
+  }
+
+  async #read() {
+    const [metadata, floor] = await Promise.all([this.#metadata.read(), this.#floor.read()])
+    const damage = [...metadata.damage, ...floor.damage]
+    const generations = parseAll(metadata.good, metadataRecord, damage)
+    const floors = [
+      ...parseAll(floor.good, floorRecord, damage),
+      ...generations.map(({ serial, value }) => ({ serial, value: value.floor })),
+    ]
+    const newest = Math.max(0, ...floors.map(({ serial }) => serial))
+    this.#next = { serial: newest + 1, slot: generations[0]?.slot === 'a' ? 'b' : 'a' }
+    const standing = highestFloor(floors)
+    if (!standing && damage.length > 0) throw unreadable(this.#directory, damage)
+    const files = (generations[0]?.value.files ?? []).map(
+      ([name, text]) => [name, Buffer.from(text, 'base64')] as const,
+    )
+    return { remembered: standing && { files: new Map(files), floor: standing }, next: this.#next }
+  }
+}
+
+/** Open the trusted state in `directory`, which is made when missing. @throws StoreError. */
+export async function openTrustStore(directory: string): Promise<TrustStore> {
+  const store = new TrustStore(directory)
+  await store.clean()
+  return store
+}
+
+function parseAll<T>(good: readonly Generation[], schema: z.ZodType<T>, damage: Error[]) {
+  return good.flatMap(({ slot, serial, bytes }) => {
+    try {
+      return [{ slot, serial, value: schema.parse(JSON.parse(bytes.toString('utf8'))) }]
+    } catch (error) {
+      // The checksum was right, so a program wrote this: of a later version, perhaps.
+      damage.push(error instanceof Error ? error : new Error(String(error)))
+      return []
+    }
+  })
+}
+
+function highestFloor(floors: readonly { serial: number; value: FloorRecord }[]): TrustFloor | undefined {
+  const newest = floors.toSorted((x, y) => y.serial - x.serial)[0]
+  if (!newest) return undefined
+  return { time: Math.max(...floors.map(({ value }) => value.time)), versions: new Map(newest.value.versions) }
+}
+
+function toRecord({ time, versions }: TrustFloor): FloorRecord {
+  return { time, versions: [...versions] }
+}
+
+function toJson(value: unknown): Buffer {
+  return Buffer.from(JSON.stringify(value), 'utf8')
+}
+
+function unreadable(directory: string, damage: readonly Error[]): TrustError | StoreError {
+  const refused = damage.find(error => error instanceof StoreError)
+  if (refused) return refused // it may be readable again, once the disk or its permissions are mended
+  const found = damage.map(error => error.message).join('; ')
+  const message = `nothing in ${directory} can be read as trusted state: ${found}`
+  return new TrustError('trust_damaged', message, { path: directory, cause: new AggregateError(damage, found) })
+}
