@@ -60,6 +60,10 @@ export const errorCatalog = {
       meaning: 'The clock of this machine stands before a time that it has already trusted.',
       advice: 'Correct the clock of this machine; nothing is lost meanwhile.',
     },
+    channel_unknown: {
+      meaning: 'The repository does not delegate to a channel of this name.',
+      advice: 'Correct the channel in node.toml, or publish to it once at the origin.',
+    },
     release_malformed: {
       meaning: 'A signed release lacks what a node needs, or contradicts itself.',
       advice: 'Publish the release again with this version of sigmesh.',

@@ -1,0 +1,164 @@
+/**
+ * One refresh: a fixed time, the state as kept so far, and the checks that every file of metadata goes through on its way in.
+ *
+ * Two times. `clock` is what this machine says; `time` is what expiry is judged by: the later of the clock and the latest time that
+ * this node has believed before. So a clock set back does not un-expire anything.
+ */
+import { TrustError } from '../core/errors.ts'
+import type { TrustFloor, TrustState } from '../core/trust-state.ts'
+import { hexDigest } from './hashes.ts'
+import type { BodyOf, Kind, SignedFile } from './metadata.ts'
+import { readMetadata } from './metadata.ts'
+import type { FileDescription, RoleKeys } from './metadata-shapes.ts'
+import { ourRules, type Rules } from './rules.ts'
+import { requireThreshold } from './threshold.ts'
+import { raise } from './trust-floor.ts'
+import type { TrustWalk } from './trust-step.ts'
+
+export class Session {
+  readonly clock: number
+  readonly time: number
+  readonly rules: Rules
+  #state: TrustState
+
+  /** @param now The fixed start time of spec 5.1, ms since 1970. */
+  constructor(state: TrustState, now: number, rules: Rules = ourRules) {
+    this.#state = state
+    this.clock = now
+    this.time = Math.max(now, state.floor.time)
+    this.rules = rules
+  }
+
+  /** As of the last file that was accepted. */
+  get state(): TrustState {
+    return this.#state
+  }
+
+  get floor(): TrustFloor {
+    return this.#state.floor
+  }
+
+  /** Accept a verified file, and with it the versions it vouches for. What follows may rely on its being durable. */
+  *keep(name: string, bytes: Uint8Array, floor: TrustFloor): TrustWalk<void> {
+    this.#state = { files: new Map(this.#state.files).set(name, bytes), floor }
+    yield { do: 'keep', state: this.#state }
+  }
+
+  /** A change without a new file: a raised floor, or files that are trusted no longer. */
+  *revise(state: TrustState): TrustWalk<void> {
+    this.#state = state
+    yield { do: 'keep', state }
+  }
+
+  /** What a file already trusted vouches for counts even when the floor was lost. Not kept at once: the next `keep` carries it. */
+  honour(versions: Iterable<readonly [string, number]>): void {
+    this.#state = { files: this.#state.files, floor: raise(this.#state.floor, versions) }
+  }
+
+  /**
+   * A file kept earlier, if it is still there, whole, and signed by `role`. Not when it is lost, torn or no longer trusted: then
+   * the rules go on as if it had never been there, above the floor.
+   */
+  trusted<K extends Kind>(kind: K, name: string, role: RoleKeys): SignedFile<BodyOf<K>> | undefined {
+    const bytes = this.#state.files.get(name)
+    return bytes && unlessRefused(() => this.verify(kind, name, bytes, role))
+  }
+
+  /** Shape and signatures. @throws TrustError `metadata_malformed` | `metadata_unsigned`. */
+  verify<K extends Kind>(kind: K, name: string, bytes: Uint8Array, role: RoleKeys): SignedFile<BodyOf<K>> {
+    const file = readMetadata(kind, name, bytes, this.rules)
+    requireThreshold(file, role, name)
+    return file
+  }
+
+  /**
+   * A freeze shows as expiry (spec 5.3.10, 5.4.4, 5.5.6, 5.6.5).
+   *
+   * @throws TrustError `metadata_expired`; `clock_rollback` when only this machine's clock, set back, says that it is not.
+   */
+  requireUnexpired(name: string, expires: number): void {
+    if (expires > this.time) return
+    const at = new Date(expires).toISOString()
+    if (expires <= this.clock) {
+      throw new TrustError(
+        'metadata_expired',
+        `${name} expired at ${at}; whoever answers holds back newer metadata, or has none`,
+        {
+          name,
+          expires: at,
+        },
+      )
+    }
+    throw clockRollback(this, `${name}, which expired at ${at}, would count as valid again`)
+  }
+}
+
+export function clockRollback({ clock, time }: Session, consequence: string): TrustError {
+  const [now, believed] = [new Date(clock).toISOString(), new Date(time).toISOString()]
+  return new TrustError(
+    'clock_rollback',
+    `the clock says ${now}, but it was ${believed} when this node last refreshed: ${consequence}`,
+    { clock: now, believed },
+  )
+}
+
+/** @throws TrustError `metadata_missing` when it is not there, `metadata_too_large` when the driver brings more than the limit. */
+export function* fetchRequired(path: string, limitBytes: number): TrustWalk<Uint8Array> {
+  const bytes = yield* fetchOptional(path, limitBytes)
+  if (bytes) return bytes
+  throw new TrustError('metadata_missing', `the origin does not have ${path}`, { path })
+}
+
+export function* fetchOptional(path: string, limitBytes: number): TrustWalk<Uint8Array | undefined> {
+  const bytes = yield { do: 'fetch', path, limitBytes }
+  if (bytes && bytes.length > limitBytes) {
+    throw new TrustError('metadata_too_large', `${path} is larger than ${limitBytes} bytes`, { path, limitBytes })
+  }
+  return bytes
+}
+
+/** How much of a file to read: what its signed parent says, within the limit of its kind. @throws TrustError `metadata_too_large`. */
+export function describedLimit(name: string, { length }: FileDescription, limitBytes: number): number {
+  if (length === undefined || length <= limitBytes) return length ?? limitBytes
+  throw new TrustError('metadata_too_large', `${name} has ${length} bytes, and ${limitBytes} are read at most`, {
+    name,
+    length,
+  })
+}
+
+/**
+ * Spec 5.5.2 and 5.6.2, before anything of the file is parsed: only these bytes belong to the signed parent.
+ *
+ * @throws TrustError `metadata_mismatch`, also when the parent lists hashes of which this program knows none.
+ */
+export function requireDescribed(name: string, bytes: Uint8Array, { length, hashes }: FileDescription): void {
+  if (length !== undefined && bytes.length !== length)
+    throw mismatch(name, `${bytes.length} bytes instead of ${length}`)
+  if (!hashes) return
+  const known = [...hashes].flatMap(([algorithm, expected]) => {
+    const actual = hexDigest(algorithm, bytes)
+    return actual === undefined ? [] : [actual === expected]
+  })
+  if (known.length === 0 || known.includes(false)) throw mismatch(name, 'another hash than its signed parent says')
+}
+
+/** Spec 5.5.4 and 5.6.4. @throws TrustError `metadata_mismatch`. */
+export function requireVersion(name: string, version: number, description: FileDescription): void {
+  if (version !== description.version) throw mismatch(name, `version ${version} instead of ${description.version}`)
+}
+
+export function mismatch(name: string, detail: string): TrustError {
+  return new TrustError('metadata_mismatch', `${name} does not belong to the metadata that names it: ${detail}`, {
+    name,
+  })
+}
+
+/** The value, or undefined when the rules refuse it; every other error is rethrown. */
+export function unlessRefused<T>(check: () => T): T | undefined {
+  try {
+    return check()
+  } catch (error) {
+    if (error instanceof TrustError) return undefined
+    throw error
+  }
+}
