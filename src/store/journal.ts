@@ -60,8 +60,8 @@ export class Journal<T> {
 
   /** Resolves when the entry is on the disk. @throws StoreError; the entry is shown by `last` all the same, until a restart. */
   append(entry: T): Promise<void> {
-    this.#entries = [...this.#entries, entry].slice(-this.#limit)
     return this.#turns.run(async () => {
+      this.#entries = [...this.#entries, entry].slice(-this.#limit)
       const full = this.#linesInFile === 'rewrite' || this.#linesInFile >= 2 * this.#limit
       const entries = this.#entries
       const lines = full ? entries.length : Number(this.#linesInFile) + 1
