@@ -1,0 +1,4 @@
+#!/usr/bin/env node
+import { runSigmesh } from '../src/cli/sigmesh.ts'
+
+await runSigmesh()

@@ -1,0 +1,31 @@
+/**
+ * `sigmesh`: for people and scripts on a node, and for the operator who publishes. Each command is a file in commands/; what is
+ * heavy (packing, signing, BitTorrent) loads only when its command runs, so that `status` answers at once.
+ */
+import type { Command } from 'commander'
+import { checkCommand } from './commands/check.ts'
+import { historyCommand } from './commands/history.ts'
+import { peersCommand } from './commands/peers.ts'
+import { statusCommand } from './commands/status.ts'
+import { updateCommand } from './commands/update.ts'
+import { programCommand, socketOption, withExamples, withExitCodes } from './help.ts'
+import { run } from './main.ts'
+
+export function sigmeshProgram(): Command {
+  const program = programCommand(
+    'sigmesh',
+    'Look after the signature updates of this machine, and publish them.',
+  ).addOption(socketOption())
+  program.commandsGroup('On each node:')
+  for (const command of [statusCommand, checkCommand, peersCommand, historyCommand, updateCommand]) command(program)
+  withExamples(program, [
+    ['sigmesh status', 'what is installed, what happens now, what failed'],
+    ['sigmesh update clamav', 'look for a new release now'],
+    ['sigmesh publish clamav /srv/signatures', 'send a directory to every machine'],
+  ])
+  return withExitCodes(program)
+}
+
+export function runSigmesh(): Promise<void> {
+  return run(sigmeshProgram())
+}
