@@ -13,22 +13,14 @@ import { readSmallFile } from './small-file.ts'
 
 const limitBytes = 16 * MiB
 
-export interface JournalOptions {
-  /** Entries that are kept. The file holds up to twice as many before it is rewritten. Default 500. */
-  readonly limit?: number
-}
-
 /**
  * Open the journal at `path`; the file is made by the first entry.
  *
  * @param schema Of one parsed line; what it refuses, an older version's entry perhaps, is passed over.
+ * @param limit Entries that are kept. The file holds up to twice as many before it is rewritten.
  * @throws StoreError.
  */
-export async function openJournal<T>(
-  path: string,
-  schema: z.ZodType<T>,
-  { limit = 500 }: JournalOptions = {},
-): Promise<Journal<T>> {
+export async function openJournal<T>(path: string, schema: z.ZodType<T>, limit: number): Promise<Journal<T>> {
   const bytes = await readSmallFile(path, limitBytes)
   if (bytes === undefined) return new Journal(path, limit, [], 0)
   const lines = bytes === 'too large' ? [] : bytes.toString('utf8').split('\n')

@@ -3,6 +3,10 @@
  * used. What is in use never goes; callers leave it out of `idle`.
  */
 import type { Sha256 } from '../core/digest.ts'
+import { day } from '../core/units.ts'
+
+/** What nobody gave a time is mostly half fetched: after a restart the next cycle goes on with it, if it is not too long ago. */
+const unclaimedMs = day
 
 export interface IdleArtifact {
   readonly sha256: Sha256
@@ -10,7 +14,7 @@ export interface IdleArtifact {
   readonly bytes: number
   /** What its removal gives back to the disk. */
   readonly allocated: number
-  /** Serve it until then, ms since 1970; 0 when nobody said. */
+  /** Serve it until then, ms since 1970; 0 when nobody said: then it is over a day after its last use. */
   readonly seedUntil: number
   /** Last opened or closed, ms since 1970. */
   readonly usedAt: number
@@ -39,9 +43,9 @@ export function chooseForRoom<T extends IdleArtifact>(idle: readonly T[], now: n
 
 /** @returns All whose time is over, and as many more as the quota demands. */
 export function chooseForSweep<T extends IdleArtifact>(idle: readonly T[], now: number, overQuota: number): T[] {
-  const expired = idle.filter(artifact => artifact.seedUntil <= now)
+  const expired = idle.filter(artifact => isOver(artifact, now))
   const still = overQuota - expired.reduce((sum, artifact) => sum + artifact.bytes, 0)
-  const others = idle.filter(artifact => artifact.seedUntil > now)
+  const others = idle.filter(artifact => !isOver(artifact, now))
   const chosen: T[] = []
   let freed = 0
   for (const artifact of removalOrder(others, now)) {
@@ -53,9 +57,16 @@ export function chooseForSweep<T extends IdleArtifact>(idle: readonly T[], now: 
 }
 
 function removalOrder<T extends IdleArtifact>(idle: readonly T[], now: number): T[] {
-  const expired = (artifact: T) => artifact.seedUntil <= now
   return idle.toSorted((a, b) => {
-    if (expired(a) !== expired(b)) return expired(a) ? -1 : 1
-    return expired(a) ? a.seedUntil - b.seedUntil : a.usedAt - b.usedAt
+    if (isOver(a, now) !== isOver(b, now)) return isOver(a, now) ? -1 : 1
+    return isOver(a, now) ? endOf(a) - endOf(b) : a.usedAt - b.usedAt
   })
+}
+
+function isOver(artifact: IdleArtifact, now: number): boolean {
+  return endOf(artifact) <= now
+}
+
+function endOf({ seedUntil, usedAt }: IdleArtifact): number {
+  return seedUntil > 0 ? seedUntil : usedAt + unclaimedMs
 }
