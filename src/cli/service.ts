@@ -7,7 +7,7 @@ import { Interrupted } from './exit-codes.ts'
 import { interruption } from './interruption.ts'
 
 /** Below TimeoutStopSec of the units: systemd need not kill what has already given up. */
-const stopTimeoutMs = 20 * second
+export const stopTimeoutMs = 20 * second
 const statusIntervalMs = 5 * second
 
 export interface Service extends Stoppable {
