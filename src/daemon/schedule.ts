@@ -46,11 +46,11 @@ export interface Runner<Result> extends Stoppable {
  * Runs `work` one at a time, and again by itself after a failure: after `retryMs`, then twice as long each time, up to 15 minutes,
  * each pause shortened by up to a quarter at random.
  *
- * @param work Never throws; returns whether it succeeded beside its result.
+ * @param work Never throws; its outcome is `failed` or something better.
  * @param random In [0, 1).
  */
-export function startRunner<Result>(
-  work: (signal: AbortSignal) => Promise<{ failed: boolean; result: Result }>,
+export function startRunner<Result extends { readonly outcome: string }>(
+  work: (signal: AbortSignal) => Promise<Result>,
   { retryMs, clock, random }: { retryMs: number; clock: Clock; random: () => number },
 ): Runner<Result> {
   const ended = new AbortController()
@@ -68,7 +68,8 @@ export function startRunner<Result>(
   const once = async (): Promise<Result> => {
     planned?.cancel.abort()
     planned = undefined
-    const { failed, result } = await work(ended.signal)
+    const result = await work(ended.signal)
+    const failed = result.outcome === 'failed'
     failures = failed ? failures + 1 : 0
     if (failed && !ended.signal.aborted) planRetry()
     return result

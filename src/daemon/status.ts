@@ -4,9 +4,9 @@
  */
 import { channelName, nodeName, sha256Hex, siteName, wholeNumber, z } from '../core/schema.ts'
 
-const time = z.iso.datetime()
+export const time = z.iso.datetime()
 
-const failure = z.strictObject({
+export const failure = z.strictObject({
   at: time,
   code: z.string(),
   /** One sentence: what was expected, what was found. */
@@ -16,7 +16,7 @@ const failure = z.strictObject({
 })
 
 /** Artifact bytes of a channel since the node was first started; kept over restarts. */
-const byteTotals = z.strictObject({
+export const byteTotals = z.strictObject({
   wan: wholeNumber,
   lanIn: wholeNumber,
   lanOut: wholeNumber,
@@ -24,7 +24,10 @@ const byteTotals = z.strictObject({
   wasted: wholeNumber,
 })
 
+export type Bytes = z.infer<typeof byteTotals>
+
 export const activities = ['idle', 'refreshing', 'obtaining', 'verifying', 'installing', 'reporting'] as const
+export type Activity = (typeof activities)[number]
 
 const channelStatus = z.strictObject({
   channel: channelName,

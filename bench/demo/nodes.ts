@@ -1,0 +1,127 @@
+/** The nodes of the demo's site: one process each, with a directory of its own, on 127.0.0.1. */
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { controlClient } from '../../src/cli/control-client.ts'
+import { ControlError } from '../../src/core/errors.ts'
+import type { Stoppable } from '../../src/core/lifecycle.ts'
+import { second } from '../../src/core/units.ts'
+import type { Bytes, ChannelStatus } from '../../src/daemon/status.ts'
+import { startDaemon } from './processes.ts'
+
+export interface DemoNode extends Stoppable {
+  readonly name: string
+  readonly socket: string
+  /** The link to the release in force. */
+  readonly current: string
+  /** @throws Error when the process has ended. */
+  status(): Promise<ChannelStatus>
+  update(signal: AbortSignal): Promise<void>
+}
+
+export interface SiteOptions {
+  readonly home: string
+  readonly count: number
+  /** What the nodes take for the origin: the near end of the line. */
+  readonly origin: string
+  /** The pinned root. */
+  readonly root: string
+}
+
+const startTimeoutMs = 60 * second
+
+/** Start them all at once, and wait until each one answers. The caller stops them, also when this rejects. */
+export async function startNodes(
+  options: SiteOptions,
+  started: Stoppable[],
+  signal: AbortSignal,
+): Promise<readonly DemoNode[]> {
+  const nodes = await Promise.all(Array.from({ length: options.count }, (_, at) => startNode(at + 1, options)))
+  started.push(...nodes)
+  for (const node of nodes) await answering(node, signal)
+  return nodes
+}
+
+async function startNode(number: number, { home, origin, root }: SiteOptions): Promise<DemoNode> {
+  const name = `node-${number}`
+  const folder = join(home, name)
+  const socket = join(folder, 'control.sock')
+  await mkdir(folder)
+  const config = [
+    `origin = "${origin}"`,
+    `root = "${root}"`,
+    `node = "${name}"`,
+    'site = "demo-branch"',
+    `state_dir = "${join(folder, 'state')}"`,
+    `control_socket = "${socket}"`,
+    'check_on_start = false', // the demo says when, so that all begin together
+    '[lan]',
+    'listen = "127.0.0.1"',
+    'address = "127.0.0.1"',
+    'port = 0',
+    'networks = ["127.0.0.0/8"]',
+    '[channels.demo]',
+    `path = "${join(folder, 'demo')}"`,
+  ]
+  await writeFile(join(folder, 'node.toml'), config.join('\n'))
+  const daemon = startDaemon(['node', '--config', join(folder, 'node.toml')], join(home, `${name}.log`))
+  const client = controlClient(socket)
+  return {
+    name,
+    socket,
+    current: join(folder, 'demo', 'current'),
+    async status() {
+      const ended = daemon.failed()
+      if (ended) throw new Error(ended)
+      return (await client.status()).channels[0]!
+    },
+    async update(signal) {
+      const [result] = await client.update(undefined, signal)
+      if (result?.error) throw new Error(`${name}: ${result.error.message} [${result.error.code}]`)
+    },
+    stop: () => daemon.stop(),
+  }
+}
+
+async function answering(node: DemoNode, signal: AbortSignal): Promise<void> {
+  const patience = AbortSignal.any([signal, AbortSignal.timeout(startTimeoutMs)])
+  for (;;) {
+    try {
+      await node.status()
+      return
+    } catch (error) {
+      if (!(error instanceof ControlError) || error.code !== 'daemon_unreachable') throw error
+      await delay(100, undefined, { signal: patience })
+    }
+  }
+}
+
+/** What one release cost one node. */
+export interface NodeOutcome {
+  readonly name: string
+  readonly installed: ChannelStatus['installed']
+  readonly bytes: Bytes
+  readonly seconds: number
+  readonly artifactBytes: number
+}
+
+/** Update all nodes at the same moment. @throws the first failure, when all have ended. */
+export async function updateAll(nodes: readonly DemoNode[], signal: AbortSignal): Promise<readonly NodeOutcome[]> {
+  const outcomes = await Promise.allSettled(nodes.map(node => updateOne(node, signal)))
+  return outcomes.map(outcome => {
+    if (outcome.status === 'rejected') throw outcome.reason
+    return outcome.value
+  })
+}
+
+async function updateOne(node: DemoNode, signal: AbortSignal): Promise<NodeOutcome> {
+  const before = (await node.status()).bytes
+  const startedAt = performance.now()
+  await node.update(signal)
+  const seconds = (performance.now() - startedAt) / second
+  const { bytes, installed, serving } = await node.status()
+  const { name } = node
+  const grown = (source: keyof Bytes) => bytes[source] - before[source]
+  const own = { wan: grown('wan'), lanIn: grown('lanIn'), lanOut: grown('lanOut'), wasted: grown('wasted') }
+  return { name, installed, bytes: own, seconds, artifactBytes: serving?.bytes ?? 0 }
+}

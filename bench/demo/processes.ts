@@ -1,0 +1,69 @@
+/** The demo's processes: each `sigmesh` and `sigmeshd` is a real one, started as an admin would, and gone when the demo is. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createWriteStream } from 'node:fs'
+import { createServer } from 'node:net'
+import { fileURLToPath } from 'node:url'
+import type { Stoppable } from '../../src/core/lifecycle.ts'
+import { second } from '../../src/core/units.ts'
+
+const bin = (name: 'sigmesh' | 'sigmeshd') => fileURLToPath(new URL(`../../bin/${name}.ts`, import.meta.url))
+
+/** Run `sigmesh` with `args` to its end. @returns What it printed. @throws Error with its output when it exits other than 0. */
+export async function sigmesh(args: readonly string[], signal: AbortSignal): Promise<string> {
+  const child = spawn(process.execPath, [bin('sigmesh'), ...args], { stdio: ['ignore', 'pipe', 'pipe'], signal })
+  let out = ''
+  let err = ''
+  child.stdout.on('data', chunk => (out += chunk))
+  child.stderr.on('data', chunk => (err += chunk))
+  const [code] = (await once(child, 'close')) as [number | null]
+  if (code !== 0) throw new Error(`sigmesh ${args.join(' ')} ended with ${code}:\n${err}${out}`)
+  return out
+}
+
+export interface Daemon extends Stoppable {
+  readonly pid: number
+  /** Why it ended by itself; undefined while it runs. */
+  failed(): string | undefined
+}
+
+/** Start `sigmeshd`; what it logs goes to `logFile`. */
+export function startDaemon(args: readonly string[], logFile: string): Daemon {
+  const child = spawn(process.execPath, [bin('sigmeshd'), ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const log = createWriteStream(logFile)
+  child.stdout.pipe(log, { end: false })
+  child.stderr.pipe(log, { end: false })
+  let stopping = false
+  return {
+    pid: child.pid ?? 0,
+    failed: () =>
+      child.exitCode !== null && !stopping
+        ? `sigmeshd ${args[0]} ended with ${child.exitCode}; see ${logFile}`
+        : undefined,
+    async stop() {
+      stopping = true
+      await end(child)
+      log.end()
+    },
+  }
+}
+
+/** Ask, then insist. */
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const ended = once(child, 'exit')
+  child.kill('SIGTERM')
+  const insist = setTimeout(() => child.kill('SIGKILL'), 10 * second)
+  await ended
+  clearTimeout(insist)
+}
+
+/** A TCP port that was free a moment ago. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as { port: number }
+  server.close()
+  await once(server, 'close')
+  return port
+}

@@ -1,0 +1,156 @@
+/**
+ * One channel on this node: its cycles and what is remembered of them. The cycle itself is in cycle.ts; here is what stands around it:
+ * bytes by source, the failure that `sigmesh status` shows, history, the report to the origin. None of that makes a cycle fail.
+ */
+import type { Clock } from '../core/clock.ts'
+import { adviceFor, describeError } from '../core/errors.ts'
+import type { Log } from '../core/log.ts'
+import type { Release } from '../core/release.ts'
+import type { NodeReport } from '../core/report.ts'
+import { second } from '../core/units.ts'
+import type { InstalledRelease, Installer } from '../install/installer.ts'
+import type { Journal } from '../store/journal.ts'
+import { runCycle } from './cycle.ts'
+import type { Exchanges } from './exchanges.ts'
+import { addBytes, type ChannelLedger, type Ledger, noteRelease, readNote, subtractBytes } from './ledger.ts'
+import type { Activity, Bytes, CycleResult, HistoryEntry } from './status.ts'
+import type { Trust } from './trust.ts'
+
+export interface ChannelParts {
+  readonly trust: Trust
+  readonly exchanges: Exchanges
+  readonly installer: Installer
+  readonly ledger: Ledger
+  readonly history: Journal<HistoryEntry>
+  report(report: Omit<NodeReport, 'node' | 'site'>, signal: AbortSignal): Promise<void>
+  readonly clock: Clock
+  readonly log: Log
+}
+
+const reportTimeoutMs = 10 * second
+
+export class Channel {
+  readonly name: string
+  readonly #parts: ChannelParts
+  readonly #entry: ChannelLedger
+  #activity: { readonly name: Activity; readonly since: number }
+  #offered: Release | undefined
+  #installed: InstalledRelease | undefined
+
+  constructor(name: string, parts: ChannelParts) {
+    this.name = name
+    this.#parts = parts
+    this.#entry = parts.ledger.channel(name)
+    this.#activity = { name: 'idle', since: parts.clock.now() }
+  }
+
+  /** What is known now, for channel-status.ts. */
+  get facts() {
+    this.#settleBytes()
+    return { entry: this.#entry, activity: this.#activity, offered: this.#offered, installed: this.#installed }
+  }
+
+  /** Finish or undo what a crash cut off. @throws InstallError, StoreError. */
+  async recover(): Promise<void> {
+    await this.#parts.installer.recover()
+    this.#installed = await this.#parts.installer.installed()
+  }
+
+  /** Serve again what a former run served. What cannot be is logged; the origin may be needed for nothing here, and away. */
+  async serveAgain(signal: AbortSignal): Promise<void> {
+    const { exchanges, clock, log } = this.#parts
+    for (const note of this.#entry.served) {
+      const release = note.until > clock.now() ? readNote(this.name, note) : undefined
+      if (!release) continue
+      await exchanges.serve(release, note.until, signal).catch(error => {
+        log.warn({ channel: this.name, ...describeError(error) }, 'an artifact of before cannot be served again')
+      })
+    }
+  }
+
+  /** One cycle, and everything that is to be told about it. Never throws. One that is stopped in the middle is told to nobody. */
+  async cycle(signal: AbortSignal): Promise<CycleResult> {
+    const startedAt = this.#parts.clock.now()
+    this.#settleBytes()
+    const before = this.#entry.bytes
+    const result = await this.#attempt(signal)
+    if (!signal.aborted) {
+      this.#settleBytes()
+      this.#enter('reporting')
+      await this.#tell(result, subtractBytes(this.#entry.bytes, before), startedAt, signal)
+    }
+    this.#enter('idle')
+    return result
+  }
+
+  /** Bring the book up to date and on the disk. Losing it loses figures only, so a full disk is logged and no more. */
+  async save(): Promise<void> {
+    const { exchanges, ledger, log } = this.#parts
+    this.#settleBytes()
+    this.#entry.served = exchanges
+      .of(this.name)
+      .flatMap(({ exchange, serveUntil }) => (serveUntil ? [noteRelease(exchange.release, serveUntil)] : []))
+    await ledger.save().catch(error => log.warn({ ...describeError(error) }, 'the ledger was not written'))
+  }
+
+  async #attempt(signal: AbortSignal): Promise<CycleResult> {
+    const { trust, exchanges, installer, log } = this.#parts
+    const refresh = () => trust.refresh(this.name, signal)
+    const enter = (activity: Activity, offered?: Release) => this.#enter(activity, offered)
+    try {
+      const obtain = (release: Parameters<Exchanges['obtain']>[0]) => exchanges.obtain(release, signal)
+      const { outcome, sequence } = await runCycle({ refresh, obtain, installer, enter }, signal)
+      this.#installed = await installer.installed()
+      log.info({ channel: this.name, outcome, sequence }, 'the cycle is over')
+      return { channel: this.name, outcome, sequence, error: null }
+    } catch (error) {
+      const { code, message } = describeError(error)
+      if (!signal.aborted) log.warn({ channel: this.name, code, err: error }, `the cycle failed: ${message}`)
+      // A reload that failed leaves the new release in place.
+      this.#installed = await installer.installed().catch(() => this.#installed)
+      const failure = { code, message, advice: adviceFor(code) }
+      return { channel: this.name, outcome: 'failed', sequence: this.#installed?.sequence ?? 0, error: failure }
+    }
+  }
+
+  async #tell(result: CycleResult, bytes: Bytes, startedAt: number, signal: AbortSignal): Promise<void> {
+    const { clock, history, log } = this.#parts
+    const at = iso(clock.now())
+    const { outcome, sequence, error } = result
+    this.#entry.lastCheck = at
+    if (outcome === 'failed') this.#entry.failure = { at, ...error! }
+    else {
+      this.#entry.lastSuccess = at
+      this.#entry.failure = null
+    }
+    const short = error && { code: error.code, message: error.message }
+    if (outcome !== 'current') {
+      const durationMs = Math.max(0, clock.now() - startedAt)
+      const label = this.#installed?.label ?? null
+      await history
+        .append({ at, channel: this.name, outcome, sequence, label, durationMs, bytes, error: short })
+        .catch(cause => log.warn({ ...describeError(cause) }, 'the history was not written'))
+    }
+    await this.save()
+    const patience = AbortSignal.any([signal, AbortSignal.timeout(reportTimeoutMs)])
+    await this.#parts
+      .report(
+        { channel: this.name, outcome, sequence, at: `${at.slice(0, 19)}Z`, bytes, ...(short && { error: short }) },
+        patience,
+      )
+      .catch(cause => log.debug({ ...describeError(cause) }, 'the report did not reach the origin'))
+  }
+
+  #enter(name: Activity, offered?: Release): void {
+    this.#activity = { name, since: this.#parts.clock.now() }
+    if (offered) this.#offered = offered
+  }
+
+  #settleBytes(): void {
+    this.#entry.bytes = addBytes(this.#entry.bytes, this.#parts.exchanges.drainBytes(this.name))
+  }
+}
+
+function iso(ms: number): string {
+  return new Date(ms).toISOString()
+}

@@ -1,0 +1,51 @@
+/**
+ * One pass of a node over one channel. Everything that matters happens here, in this order; each step is a room of its own.
+ *
+ *   refresh  signatures, rollback, expiry          signing, driven by trust.ts
+ *   choose   the newest release, if newer          here
+ *   obtain   slice by WAN, the rest by LAN         exchange.ts, over swarm and store
+ *   install  stage, check, switch, reload          install
+ */
+import type { Release } from '../core/release.ts'
+import type { Verified } from '../core/verified.ts'
+import type { Installer } from '../install/installer.ts'
+import type { StoredArtifact } from '../store/artifact-store.ts'
+import type { Activity } from './status.ts'
+
+export interface CycleParts {
+  /** The releases of the channel that the repository signs now. Throws TrustError or DownloadError. */
+  refresh(signal: AbortSignal): Promise<readonly Verified<Release>[]>
+  /** The whole artifact, checked; it is served to the neighbours from then on. */
+  obtain(release: Verified<Release>, signal: AbortSignal): Promise<Verified<StoredArtifact>>
+  readonly installer: Pick<Installer, 'installed' | 'install' | 'finishReload'>
+  /** Told what the cycle is doing, for `sigmesh status`. */
+  enter(activity: Activity, offered?: Release): void
+}
+
+/** @returns The release that is in place now, and whether this cycle put it there. */
+export async function runCycle(
+  { refresh, obtain, installer, enter }: CycleParts,
+  signal: AbortSignal,
+): Promise<{ outcome: 'installed' | 'current'; sequence: number }> {
+  enter('refreshing')
+  const offered = newest(await refresh(signal))
+  const installed = await installer.installed()
+  enter('refreshing', offered)
+  if (!offered || offered.sequence <= (installed?.sequence ?? 0)) {
+    await installer.finishReload(signal) // a reload that failed or was cut off last time
+    return { outcome: 'current', sequence: installed?.sequence ?? 0 }
+  }
+  enter('obtaining', offered)
+  await using content = await obtain(offered, signal)
+  enter('installing', offered)
+  await installer.install(content, offered, signal) // takes only what is Verified
+  return { outcome: 'installed', sequence: offered.sequence }
+}
+
+/** A node never goes back: an older release that comes to the top of the manifest is not news. */
+function newest(releases: readonly Verified<Release>[]): Verified<Release> | undefined {
+  return releases.reduce<Verified<Release> | undefined>(
+    (best, release) => (best && best.sequence >= release.sequence ? best : release),
+    undefined,
+  )
+}

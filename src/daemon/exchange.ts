@@ -1,0 +1,202 @@
+/**
+ * One artifact between this node and its site, while it is fetched and while it is served after that:
+ *
+ *   the piece store, where both sides meet
+ *     ├─ the WAN slice    a seat at the origin, and the pieces dealt to it
+ *     └─ the LAN swarm    an engine, fed with neighbours by the tracker
+ */
+import { randomBytes } from 'node:crypto'
+import { pieceSize } from '../core/artifact.ts'
+import type { Clock } from '../core/clock.ts'
+import { SigmeshError, SwarmError } from '../core/errors.ts'
+import { type Stoppable, stopAll } from '../core/lifecycle.ts'
+import type { Log } from '../core/log.ts'
+import { artifactUrlPath, type Release } from '../core/release.ts'
+import { formatSpan, second } from '../core/units.ts'
+import type { ArtifactStore, OpenArtifact } from '../store/artifact-store.ts'
+import type { PeerView, Swarm, SwarmEngine } from '../swarm/engine.ts'
+import { findPeers } from '../swarm/find-peers.ts'
+import { readMetainfo } from '../swarm/metainfo.ts'
+import type { OriginClient } from '../swarm/origin-client.ts'
+import { holdSeat, type SeatHolder, type SliceView } from '../swarm/wan-slice.ts'
+import { noBytes, subtractBytes } from './ledger.ts'
+import { RateWindow } from './rate-window.ts'
+import type { Bytes } from './status.ts'
+
+export interface ExchangeParts {
+  readonly origin: OriginClient
+  readonly artifacts: ArtifactStore
+  readonly engine: SwarmEngine
+  readonly node: string
+  readonly site: string
+  /** The address that neighbours dial, as it is now: laptops move. */
+  lanAddress(): string
+  /** No piece from anywhere for this long, and `whole` gives up. */
+  readonly stallMs: number
+  readonly clock: Clock
+  /** In [0, 1). */
+  readonly random: () => number
+  readonly log: Log
+}
+
+export interface ExchangeView {
+  readonly have: number
+  readonly bytesHave: number
+  readonly pieces: number
+  /** Of late, from all sides. */
+  readonly bytesPerSecond: number
+  readonly seat: SliceView['seat']
+  readonly peers: readonly PeerView[]
+}
+
+export class Exchange implements Stoppable {
+  readonly release: Release
+  readonly #parts: ExchangeParts
+  readonly #store: OpenArtifact
+  readonly #swarm: Swarm
+  readonly #slice: SeatHolder
+  readonly #started: readonly Stoppable[]
+  #drained: Bytes = noBytes
+  #lastPieceAt: number
+  readonly #arrivals: RateWindow
+
+  private constructor(release: Release, parts: ExchangeParts, store: OpenArtifact, swarm: Swarm) {
+    const { origin, node, site, clock, random, log } = parts
+    this.release = release
+    this.#parts = parts
+    this.#store = store
+    this.#swarm = swarm
+    this.#lastPieceAt = clock.monotonic()
+    this.#arrivals = new RateWindow(clock)
+    const unsubscribe = store.onPiece(piece => {
+      this.#lastPieceAt = clock.monotonic()
+      this.#arrivals.add(pieceSize(release.full, piece))
+    })
+    const path = artifactUrlPath(release)
+    this.#slice = holdSeat({ client: origin, artifact: release.full, path, store, node, site, clock, random, log })
+    const peers = findPeers({
+      origin,
+      swarm,
+      store,
+      site,
+      lanAddress: parts.lanAddress(),
+      port: parts.engine.port,
+      peerId: `-SG0100-${randomBytes(6).toString('hex')}`,
+      clock,
+      log,
+    })
+    this.#started = [
+      { stop: () => store.close() },
+      { stop: async () => unsubscribe() },
+      { stop: () => swarm.leave() },
+      peers,
+      this.#slice,
+    ]
+  }
+
+  /**
+   * Join the site's exchange of a release's artifact, with the pieces that this disk has already.
+   *
+   * @throws DownloadError (its torrent), ContentError `pieces_mismatch`, StoreError. An aborted `signal` rejects with its reason.
+   */
+  static async start(release: Release, parts: ExchangeParts, signal: AbortSignal): Promise<Exchange> {
+    const artifact = release.full
+    const { metainfo, pieceHashes } = await torrentOf(release, parts, signal)
+    const store = await parts.artifacts.open(artifact, pieceHashes, signal)
+    try {
+      return new Exchange(release, parts, store, await parts.engine.join(artifact, metainfo, store))
+    } catch (error) {
+      await store.close()
+      throw error
+    }
+  }
+
+  /**
+   * Resolves when every piece is stored, whoever brought the last.
+   *
+   * @throws What stands in the way: a content error of the origin's bytes, the origin's last error, or SwarmError `swarm_stalled`
+   *   after `stallMs` without a piece. The exchange goes on until it is stopped. An aborted `signal` rejects with its reason.
+   */
+  async whole(signal: AbortSignal): Promise<void> {
+    const decided = new AbortController()
+    const either = AbortSignal.any([signal, decided.signal])
+    try {
+      await Promise.race([this.#swarm.completed(either), this.#slice.failed, this.#stalled(either)])
+    } catch (error) {
+      throw signal.aborted ? signal.reason : error
+    } finally {
+      decided.abort()
+    }
+  }
+
+  /** Artifact bytes by source since the last call. */
+  drainBytes(): Bytes {
+    const lan = this.#swarm.totals()
+    const wan = this.#slice.view()
+    const total = {
+      wan: wan.bytesWan,
+      lanIn: lan.bytesIn,
+      lanOut: lan.bytesOut,
+      wasted: lan.bytesWasted + wan.bytesWasted,
+    }
+    const fresh = subtractBytes(total, this.#drained)
+    this.#drained = total
+    return fresh
+  }
+
+  view(): ExchangeView {
+    const { seat } = this.#slice.view()
+    const { have, pieces } = this.#store
+    return {
+      have: have.count,
+      bytesHave: this.#bytesHave(),
+      pieces,
+      bytesPerSecond: this.#arrivals.perSecond(),
+      seat,
+      peers: this.#swarm.peers(),
+    }
+  }
+
+  async stop(): Promise<void> {
+    await stopAll(this.#started)
+  }
+
+  #bytesHave(): number {
+    const { have, pieces } = this.#store
+    const { pieceLength, length } = this.release.full
+    // All pieces have the same size but the last one.
+    return have.count * pieceLength - (have.has(pieces - 1) ? pieces * pieceLength - length : 0)
+  }
+
+  async #stalled(signal: AbortSignal): Promise<never> {
+    const { clock, stallMs } = this.#parts
+    for (;;) {
+      const silentMs = clock.monotonic() - this.#lastPieceAt
+      if (silentMs >= stallMs) throw stalled(this.release, silentMs, this.#slice.view().lastError)
+      await clock.sleep(Math.min(stallMs - silentMs, 5 * second), signal)
+    }
+  }
+}
+
+function stalled({ channel, sequence }: Release, silentMs: number, origin: SliceView['lastError']): SwarmError {
+  const silence = `no piece of ${channel} release ${sequence} has come from the origin or a neighbour for ${formatSpan(silentMs)}`
+  const last = origin ? `; what the origin did last: ${origin.message} [${origin.code}]` : ''
+  return new SwarmError('swarm_stalled', silence + last, { channel, sequence })
+}
+
+/** The torrent kept from last time if it is good, else the origin's. What is wrong with a kept one is no news to anybody. */
+async function torrentOf(release: Release, { artifacts, origin }: ExchangeParts, signal: AbortSignal) {
+  const artifact = release.full
+  const kept = await artifacts.metainfo(artifact.sha256)
+  if (kept) {
+    try {
+      return { metainfo: kept, ...readMetainfo(kept, artifact) }
+    } catch (error) {
+      if (!(error instanceof SigmeshError)) throw error
+    }
+  }
+  const metainfo = await origin.torrent(artifact, signal)
+  const read = readMetainfo(metainfo, artifact)
+  await artifacts.keepMetainfo(artifact.sha256, metainfo)
+  return { metainfo, ...read }
+}

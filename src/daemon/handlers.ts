@@ -1,0 +1,78 @@
+/** What the control socket answers: the parts of the node, in the shapes of status.ts. */
+import type { Clock } from '../core/clock.ts'
+import { ControlError } from '../core/errors.ts'
+import { version } from '../core/version.ts'
+import type { Journal } from '../store/journal.ts'
+import type { SwarmEngine } from '../swarm/engine.ts'
+import type { Channel } from './channel.ts'
+import { describeChannel, describePeers } from './channel-status.ts'
+import type { NodeConfig } from './config.ts'
+import type { ControlHandlers } from './control-server.ts'
+import type { Exchanges } from './exchanges.ts'
+import type { Runner, Schedule } from './schedule.ts'
+import type { CycleResult, HistoryEntry, NodeStatus } from './status.ts'
+
+export interface NodeParts {
+  readonly config: NodeConfig
+  readonly engine: SwarmEngine
+  readonly exchanges: Exchanges
+  readonly channels: readonly Channel[]
+  readonly runners: ReadonlyMap<string, Runner<CycleResult>>
+  readonly schedule: Schedule
+  readonly history: Journal<HistoryEntry>
+  readonly clock: Clock
+  /** The address and port that neighbours dial. */
+  lanAddress(): string
+}
+
+export function handlersOf(parts: NodeParts): ControlHandlers {
+  const { config, engine, exchanges, channels, runners, history, clock } = parts
+  const startedAt = iso(clock.now())
+  return {
+    status: () => ({
+      version,
+      node: config.node,
+      site: config.site,
+      origin: config.origin,
+      engine: engine.name,
+      lanAddress: parts.lanAddress(),
+      startedAt,
+      now: iso(clock.now()),
+      channels: channels.map(channel => describeChannel(channel, exchanges, nextCheck(channel.name, parts))),
+    }),
+    peers: () => channels.flatMap(channel => describePeers(channel.name, exchanges)),
+    history: limit => history.last(limit),
+    update: async (name, signal) => {
+      const wanted = name === undefined ? [...runners.values()] : [runners.get(name) ?? unknownChannel(name, runners)]
+      // The cycles go on when whoever asked has gone.
+      const gone = Promise.withResolvers<never>()
+      signal.addEventListener('abort', () => gone.reject(signal.reason), { once: true })
+      signal.throwIfAborted()
+      return Promise.race([Promise.all(wanted.map(runner => runner.run())), gone.promise])
+    },
+  }
+}
+
+/** One line for `systemctl status`: `clamav 42 idle; yara 7 obtaining 40 %; failed: origin_unreachable`. */
+export function summarise({ channels }: NodeStatus): string {
+  return channels
+    .map(({ channel, installed, activity, progress, failure }) => {
+      const far = progress ? ` ${Math.floor((100 * progress.bytesHave) / progress.bytesTotal)} %` : ''
+      return `${channel} ${installed?.sequence ?? 'none'} ${activity}${far}${failure ? ` (${failure.code})` : ''}`
+    })
+    .join('; ')
+}
+
+function nextCheck(channel: string, { runners, schedule }: NodeParts): number | undefined {
+  const times = [schedule.next()?.getTime(), runners.get(channel)?.retryAt].filter(time => time !== undefined)
+  return times.length > 0 ? Math.min(...times) : undefined
+}
+
+function unknownChannel(name: string, runners: ReadonlyMap<string, unknown>): never {
+  const known = [...runners.keys()].join(', ')
+  throw new ControlError('daemon_refused', `this node has no channel ${name}; it has ${known}`, { channel: name })
+}
+
+function iso(ms: number): string {
+  return new Date(ms).toISOString()
+}
