@@ -195,6 +195,10 @@ export const errorCatalog = {
       meaning: 'The repository cannot be read as one that sigmesh wrote.',
       advice: 'Restore it from a backup; nothing was published.',
     },
+    repository_refused: {
+      meaning: 'Nodes would refuse what was about to be published; nothing was published.',
+      advice: 'Mend what the message names, mostly a role that has expired and must be signed anew.',
+    },
     key_unusable: {
       meaning: 'A private key is missing, unreadable, too open, or not the one that the root lists.',
       advice: 'Restore the key file that the message names, with mode 0600.',

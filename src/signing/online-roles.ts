@@ -25,6 +25,8 @@ import type { TrustWalk } from './trust-step.ts'
  */
 export function honourTrustedFiles(session: Session, root: Root): void {
   const { versions } = session.floor
+  // Files that are older than the floor have nothing to add to it. They could even undo the recovery that a later root has made.
+  if (root.version < (versions.get('root') ?? 0)) return
   // A root and no snapshot: a rotation has just made the versions start anew. The bytes that are left are no witness against that.
   const startedAnew = versions.has('root') && !versions.has('snapshot')
   const timestamp = session.trusted('timestamp', 'timestamp.json', root.roles.timestamp)
