@@ -12,10 +12,10 @@ import { basename, dirname, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { systemClock } from '../../src/core/clock.ts'
 import { type Stoppable, stopAll } from '../../src/core/lifecycle.ts'
+import { freePort, sigmesh, startDaemon } from '../processes.ts'
 import { openWanLink, type WanLink } from '../wan-link.ts'
 import { compareTrees } from './compare-trees.ts'
 import { type DemoNode, startNodes, updateAll } from './nodes.ts'
-import { freePort, sigmesh, startDaemon } from './processes.ts'
 import { printOutcome, watch } from './screen.ts'
 
 const usage = `Usage: npm run demo [-- [options] [PATH]]

@@ -7,7 +7,7 @@ import { ControlError } from '../../src/core/errors.ts'
 import type { Stoppable } from '../../src/core/lifecycle.ts'
 import { second } from '../../src/core/units.ts'
 import type { Bytes, ChannelStatus } from '../../src/daemon/status.ts'
-import { startDaemon } from './processes.ts'
+import { startDaemon } from '../processes.ts'
 
 export interface DemoNode extends Stoppable {
   readonly name: string

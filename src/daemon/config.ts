@@ -12,6 +12,7 @@
  */
 import { hostname } from 'node:os'
 import { channelName, nodeName, siteName, wholeNumber, z } from '../core/schema.ts'
+import { privateNetworks } from '../swarm/networks.ts'
 import { defaultControlSocket } from './control-protocol.ts'
 import { isSchedule } from './schedule.ts'
 
@@ -31,7 +32,7 @@ const lan = z
     networks: z
       .array(z.union([z.cidrv4(), z.cidrv6()]))
       .min(1)
-      .default(['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '169.254.0.0/16', 'fc00::/7', 'fe80::/10']),
+      .default([...privateNetworks]),
     max_peers: wholeNumber.min(1).max(1000).default(50),
   })
   .prefault({})

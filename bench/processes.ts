@@ -4,10 +4,10 @@ import { once } from 'node:events'
 import { createWriteStream } from 'node:fs'
 import { createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
-import type { Stoppable } from '../../src/core/lifecycle.ts'
-import { second } from '../../src/core/units.ts'
+import type { Stoppable } from '../src/core/lifecycle.ts'
+import { second } from '../src/core/units.ts'
 
-const bin = (name: 'sigmesh' | 'sigmeshd') => fileURLToPath(new URL(`../../bin/${name}.ts`, import.meta.url))
+const bin = (name: 'sigmesh' | 'sigmeshd') => fileURLToPath(new URL(`../bin/${name}.ts`, import.meta.url))
 
 /** Run `sigmesh` with `args` to its end. @returns What it printed. @throws Error with its output when it exits other than 0. */
 export async function sigmesh(args: readonly string[], signal: AbortSignal): Promise<string> {

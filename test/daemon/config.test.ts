@@ -1,0 +1,38 @@
+import { expect, test } from 'vitest'
+import { nodeConfig } from '../../src/daemon/config.ts'
+
+const least = {
+  origin: 'https://sigmesh.example.com',
+  root: '/etc/sigmesh/root.json',
+  channels: { clamav: { path: '/var/lib/sigmesh/clamav' } },
+}
+
+test('the least that a node needs: where to ask, whom to trust, what to accept', () => {
+  const config = nodeConfig.parse(least)
+  expect(config).toMatchObject({ site: 'auto', state_dir: '/var/lib/sigmesh', engine: 'webtorrent' })
+  expect(config.channels.clamav).toMatchObject({ action: 'directory', reload_timeout_s: 60 })
+  expect(config.node).toMatch(/^[A-Za-z0-9][A-Za-z0-9._-]*$/)
+})
+
+test.each([
+  ['an unknown key, as a typo makes', { ...least, orign: 'x' }, 'orign'],
+  ['an unknown key in a channel', { ...least, channels: { clamav: { path: '/x', command: ['rm'] } } }, 'command'],
+  [
+    'a reload that is a shell line',
+    { ...least, channels: { clamav: { path: '/x', reload: 'clamdscan --reload' } } },
+    'reload',
+  ],
+  ['a channel that is no role name', { ...least, channels: { '../up': { path: '/x' } } }, '../up'],
+  ['a channel named like a TUF role', { ...least, channels: { snapshot: { path: '/x' } } }, 'snapshot'],
+  ['a relative path', { ...least, channels: { clamav: { path: 'here' } } }, 'path'],
+  ['no channel at all', { ...least, channels: {} }, 'channels'],
+  ['a file URL for origin', { ...least, origin: 'file:///etc/passwd' }, 'origin'],
+  ['a password in the origin', { ...least, origin: 'https://user:secret@example.com' }, 'origin'],
+  ['a schedule that is none', { ...least, schedule: 'hourly' }, 'schedule'],
+  ['a network that is none', { ...least, lan: { networks: ['10.0.0.0/33'] } }, 'networks'],
+  ['a port beyond 65535', { ...least, lan: { port: 70_000 } }, 'port'],
+])('%s is refused, and the key is named', (_, config, key) => {
+  const { success, error } = nodeConfig.safeParse(config)
+  expect(success).toBe(false)
+  expect(JSON.stringify(error!.issues)).toContain(key)
+})
