@@ -1,0 +1,132 @@
+/**
+ * Fetches runs of pieces as long byte ranges, and puts each piece into the store as it comes. A run that breaks off goes on at the
+ * very byte, later. It ends early where a piece is no longer wanted; the bytes that came for such a piece are wasted, and counted.
+ */
+import { type Artifact, pieceSize } from '../core/artifact.ts'
+import { ContentError } from '../core/errors.ts'
+import type { PieceStore } from '../core/piece-store.ts'
+import { second } from '../core/units.ts'
+import type { OriginClient } from './origin-client.ts'
+import { type BegunPiece, PieceCutter } from './piece-cutter.ts'
+import type { Run, Slice } from './slice.ts'
+
+/** A lease is short: pieces stuck on a dead connection keep the whole site waiting. */
+const idleTimeoutMs = 10 * second
+
+export interface FetchParts {
+  readonly client: Pick<OriginClient, 'fetchRange'>
+  readonly artifact: Artifact
+  /** Where the origin serves it, see `artifactUrlPath`. */
+  readonly path: string
+  readonly store: PieceStore
+}
+
+/** A run under way. */
+interface Stream {
+  readonly run: Run
+  readonly cutter: PieceCutter
+  readonly unwanted: AbortController
+}
+
+export class RunFetcher {
+  /** Artifact bytes that came over the WAN. */
+  received = 0
+  /** Of these, the ones thrown away: bad, double, or of a piece that was no longer wanted. */
+  wasted = 0
+  readonly #parts: FetchParts
+  readonly #slice: Slice
+  readonly #streams = new Set<Stream>()
+  /** What broken runs left of pieces that are still wanted. */
+  readonly #begun = new Map<number, BegunPiece>()
+  readonly #mismatches = new Map<number, number>()
+
+  constructor(parts: FetchParts, slice: Slice) {
+    this.#parts = parts
+    this.#slice = slice
+  }
+
+  /**
+   * Fetch one claimed run.
+   *
+   * @param onBytes Hears of every chunk.
+   * @returns When the run is through, or the rest of it is no longer wanted.
+   * @throws DownloadError as `fetchRange`; ContentError `piece_mismatch`, with `facts.times`: how often the origin has now sent this
+   *   piece wrong; the StoreError of the disk. An aborted `signal` rejects with its own reason.
+   */
+  async fetch(run: Run, signal: AbortSignal, onBytes: () => void): Promise<void> {
+    const { client, artifact, path } = this.#parts
+    const cutter = new PieceCutter(artifact, run.first, this.#takeBegun(run.first))
+    const stream: Stream = { run, cutter, unwanted: new AbortController() }
+    const range = { start: cutter.position, end: run.last * artifact.pieceLength + pieceSize(artifact, run.last) }
+    this.#streams.add(stream)
+    try {
+      await client.fetchRange(path, range, artifact.length, {
+        seat: this.#slice.token,
+        signal: AbortSignal.any([signal, stream.unwanted.signal]),
+        idleTimeoutMs,
+        onChunk: async chunk => {
+          this.received += chunk.length
+          onBytes()
+          for (const { piece, bytes } of cutter.push(chunk)) await this.#put(piece, bytes)
+          this.reconsider()
+        },
+      })
+    } catch (error) {
+      if (signal.aborted || !stream.unwanted.signal.aborted) throw error
+    } finally {
+      this.#streams.delete(stream)
+      this.#keepBegun(cutter.broken())
+    }
+  }
+
+  /** Something was stored, dealt or taken away: end the runs that have come to a piece nobody wants from us. */
+  reconsider(): void {
+    for (const { run, cutter, unwanted } of this.#streams) {
+      // Behind its last piece a run ends by itself, and keeps its connection.
+      if (cutter.piece <= run.last && !this.#slice.wants(cutter.piece)) unwanted.abort()
+    }
+    for (const piece of [...this.#begun.keys()]) if (!this.#slice.wants(piece)) this.#dropBegun(piece)
+  }
+
+  async #put(piece: number, bytes: Uint8Array): Promise<void> {
+    // A chunk can reach into pieces behind the one that ended the run.
+    if (!this.#slice.wants(piece)) {
+      this.wasted += bytes.length
+      return
+    }
+    try {
+      if ((await this.#parts.store.put(piece, bytes)) === 'known') this.wasted += bytes.length
+    } catch (error) {
+      if (!(error instanceof ContentError)) throw error
+      this.wasted += bytes.length
+      const times = (this.#mismatches.get(piece) ?? 0) + 1
+      this.#mismatches.set(piece, times)
+      const sentence = `piece ${piece} from the origin is not the signed one, for the ${ordinal(times)} time`
+      throw new ContentError('piece_mismatch', sentence, { cause: error, piece, times })
+    }
+  }
+
+  #takeBegun(piece: number): BegunPiece | undefined {
+    const begun = this.#begun.get(piece)
+    this.#begun.delete(piece)
+    return begun
+  }
+
+  #keepBegun(begun: BegunPiece | undefined): void {
+    if (!begun) return
+    this.#dropBegun(begun.piece)
+    this.#begun.set(begun.piece, begun)
+    // One for each run that can be under way is enough to go on; more would only be memory.
+    const [oldest] = this.#begun.keys()
+    if (this.#begun.size > 2 && oldest !== undefined) this.#dropBegun(oldest)
+    this.reconsider()
+  }
+
+  #dropBegun(piece: number): void {
+    this.wasted += this.#takeBegun(piece)?.bytes.length ?? 0
+  }
+}
+
+function ordinal(times: number): string {
+  return ['first', 'second', 'third'][times - 1] ?? `${times}th`
+}

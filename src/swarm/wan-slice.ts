@@ -1,0 +1,231 @@
+/**
+ * The seat holder: one node's side of the deal for one artifact. It asks for a seat, fetches what is dealt to it over the WAN, and
+ * puts each piece into the store, where the LAN swarm takes it from.
+ *
+ *   ask    POST /v1/seats, again every `nextMs`, and sooner when less than half of the last run is left
+ *   fetch  two lanes; each takes the next run of dealt pieces and gets it as one long byte range. While one lane ends its run, the
+ *          other has begun the next, so the line never waits for a round trip
+ *   hold   when the store is complete, `want: false` says so, and again from time to time for as long as this node serves
+ *
+ * A broken line or an absent origin is no failure: it tries for ever, since neighbours may bring the rest meanwhile; `view()` says
+ * what goes wrong, and since when nothing has come. Two things do end it, by `failed`: the origin sends the same bad piece again
+ * and again, or the disk fails.
+ */
+import type { Clock } from '../core/clock.ts'
+import { ContentError, DownloadError, describeError } from '../core/errors.ts'
+import type { Stoppable } from '../core/lifecycle.ts'
+import type { Log } from '../core/log.ts'
+import { second } from '../core/units.ts'
+import { Backoff } from './backoff.ts'
+import { Bell } from './bell.ts'
+import type { OriginClient } from './origin-client.ts'
+import { type FetchParts, RunFetcher } from './run-fetcher.ts'
+import { type SeatView, Slice } from './slice.ts'
+
+export interface SliceParts extends FetchParts {
+  readonly client: Pick<OriginClient, 'seats' | 'fetchRange'>
+  readonly node: string
+  readonly site: string
+  readonly clock: Clock
+  /** In [0, 1). */
+  readonly random: () => number
+  readonly log: Log
+}
+
+export interface SliceView {
+  readonly seat: SeatView | null
+  /** Artifact bytes that came over the WAN and were of use. */
+  readonly bytesWan: number
+  /** Bytes that came over the WAN in vain. Not part of the other. */
+  readonly bytesWasted: number
+  /** The clock's monotonic time when anything came last: a piece from anywhere, or bytes from the origin. */
+  readonly stalledSince: number
+  /** What goes wrong between this node and the origin now; null when nothing does. */
+  readonly lastError: { readonly code: string; readonly message: string } | null
+}
+
+export interface SeatHolder extends Stoppable {
+  view(): SliceView
+  /**
+   * Never resolves. Rejects when there is no point in going on: ContentError `piece_mismatch` when the origin is to blame, or the
+   * StoreError of the disk. By then everything has been stopped.
+   */
+  readonly failed: Promise<never>
+}
+
+const lanes = 2
+/** One bad copy may be a broken proxy's; the third is what the origin has. */
+const mostMismatches = 3
+/** Whatever the origin says about when to speak again: never without a pause, and rarely when there is no news. */
+const shortestNextMs = 50
+const shortestHolderMs = 5 * second
+
+/** Start to ask and to fetch. A store that is complete already is only announced. */
+export function holdSeat(parts: SliceParts): SeatHolder {
+  return new Holder(parts)
+}
+
+class Holder implements SeatHolder {
+  readonly failed: Promise<never>
+  readonly #parts: SliceParts
+  readonly #slice: Slice
+  readonly #fetcher: RunFetcher
+  readonly #over = new AbortController()
+  readonly #complete = new AbortController()
+  /** Rings when a piece was stored or pieces were dealt. */
+  readonly #changed = new Bell()
+  readonly #done: Promise<void>
+  #stalledSince: number
+  #askError: unknown
+  #fetchError: unknown
+
+  constructor(parts: SliceParts) {
+    this.#parts = parts
+    this.#slice = new Slice(parts.artifact, parts.store.have, parts.clock)
+    this.#fetcher = new RunFetcher(parts, this.#slice)
+    this.#stalledSince = parts.clock.monotonic()
+    const { promise, reject } = Promise.withResolvers<never>()
+    promise.catch(() => {}) // nobody has to listen
+    this.failed = promise
+    this.#done = this.#run(reject)
+  }
+
+  view(): SliceView {
+    const { received, wasted } = this.#fetcher
+    const error = this.#fetchError ?? this.#askError
+    return {
+      seat: this.#slice.seat(),
+      bytesWan: received - wasted,
+      bytesWasted: wasted,
+      stalledSince: this.#stalledSince,
+      lastError: error === undefined ? null : describeError(error),
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#over.abort(new Error('the seat holder was stopped'))
+    await this.#done
+  }
+
+  async #run(fail: (error: unknown) => void): Promise<void> {
+    const stopped = this.#over.signal
+    const deaf = this.#parts.store.onPiece(() => this.#pieceStored())
+    const running = [this.#ask(stopped), ...Array.from({ length: lanes }, () => this.#lane(stopped))]
+    try {
+      await Promise.all(running)
+    } catch (error) {
+      if (!stopped.aborted) fail(error)
+      this.#over.abort(error)
+      await Promise.allSettled(running)
+    } finally {
+      deaf()
+    }
+  }
+
+  #pieceStored(): void {
+    this.#moved()
+    this.#fetcher.reconsider()
+    if (this.#parts.store.have.complete) this.#complete.abort(new Error('the artifact is complete'))
+    this.#changed.ring()
+  }
+
+  #moved(): void {
+    this.#stalledSince = this.#parts.clock.monotonic()
+  }
+
+  /** The asker: goes on for ever, first as one who wants, then as one who holds. */
+  async #ask(stopped: AbortSignal): Promise<void> {
+    const { store, clock, random, log } = this.#parts
+    const backoff = new Backoff(random)
+    for (;;) {
+      const want = !store.have.complete
+      try {
+        const nextMs = await this.#renew(want, stopped)
+        this.#askError = undefined
+        backoff.reset()
+        // Only after some progress: towards the end the origin has nothing new to deal, however often it is asked.
+        const left = this.#slice.left()
+        const due = () => want && (store.have.complete || (this.#slice.left() < left && this.#slice.runsLow()))
+        await this.#waitFor(due, Math.max(nextMs, want ? shortestNextMs : shortestHolderMs), stopped)
+      } catch (error) {
+        if (stopped.aborted || !(error instanceof DownloadError)) throw error
+        this.#askError = error
+        const waitMs = backoff.next()
+        log.debug({ ...describeError(error), waitMs }, 'no usable answer about seats')
+        await clock.sleep(waitMs, stopped)
+      }
+    }
+  }
+
+  /** @returns When the origin wants to hear again, in milliseconds. */
+  async #renew(want: boolean, stopped: AbortSignal): Promise<number> {
+    const { client, artifact, node, site, store } = this.#parts
+    const { token } = this.#slice
+    const request = { node, site, artifact: artifact.sha256, have: store.have.toString(), want }
+    const answer = await client.seats(token === undefined ? request : { ...request, seat: token }, artifact, stopped)
+    this.#slice.deal(answer)
+    this.#fetcher.reconsider()
+    this.#changed.ring()
+    return answer.nextMs
+  }
+
+  async #waitFor(due: () => boolean, ms: number, stopped: AbortSignal): Promise<void> {
+    const { clock } = this.#parts
+    const end = clock.monotonic() + ms
+    for (let left = ms; left > 0 && !due(); left = end - clock.monotonic()) {
+      await this.#changed.heardWithin(left, clock, stopped)
+    }
+  }
+
+  /** A lane: one run after the other, until the store is complete. */
+  async #lane(stopped: AbortSignal): Promise<void> {
+    const { clock, random, store } = this.#parts
+    const enough = AbortSignal.any([stopped, this.#complete.signal])
+    const backoff = new Backoff(random)
+    try {
+      while (!store.have.complete) {
+        const pauseMs = await this.#nextRun(backoff, enough)
+        if (pauseMs > 0) await clock.sleep(pauseMs, enough)
+      }
+    } catch (error) {
+      if (stopped.aborted || !store.have.complete) throw error
+    }
+  }
+
+  /** Fetch a run, or wait for one to come. @returns How long to pause before the next. */
+  async #nextRun(backoff: Backoff, enough: AbortSignal): Promise<number> {
+    const run = this.#slice.claim()
+    if (!run) {
+      await this.#changed.heard(enough)
+      return 0
+    }
+    try {
+      await this.#fetcher.fetch(run, enough, () => this.#moved())
+      backoff.reset()
+      this.#fetchError = undefined
+      return 0
+    } catch (error) {
+      if (enough.aborted || !isPassing(error)) throw error
+      return Math.max(this.#rangeFailed(error), backoff.next())
+    } finally {
+      this.#slice.release(run)
+    }
+  }
+
+  /** @returns How long the origin wants us to stay away, in milliseconds. */
+  #rangeFailed(error: DownloadError | ContentError): number {
+    this.#parts.log.debug(describeError(error), 'a range broke off')
+    if (error.code !== 'seat_required') {
+      this.#fetchError = error
+      return 0
+    }
+    // Not an error to show: the lease was over before we knew. The next answer says what is dealt to us now, if anything.
+    this.#slice.revoke()
+    return Number(error.facts.retryAfterMs ?? 0)
+  }
+}
+
+/** What may be right the next time. */
+function isPassing(error: unknown): error is DownloadError | ContentError {
+  return error instanceof DownloadError || (error instanceof ContentError && Number(error.facts.times) < mostMismatches)
+}
