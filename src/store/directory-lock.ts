@@ -18,6 +18,9 @@ import { onDisk } from './disk-error.ts'
 /** SQLite's result code for "someone else holds it". */
 const busy = 5
 
+/** Keeps them from the garbage collector, which would close the file and so give up the lock of a caller who let go of it. */
+const held = new Set<DatabaseSync>()
+
 /**
  * Take `directory` for this process until `stop()` or its end. The file `lock` stays, and stays empty.
  *
@@ -35,9 +38,10 @@ export async function lockDirectory(directory: string): Promise<Stoppable> {
     database.close()
     throw error
   }
+  held.add(database)
   return {
     async stop() {
-      if (database.isOpen) database.close()
+      if (held.delete(database)) database.close()
     },
   }
 }

@@ -40,7 +40,7 @@ export async function writeFileDurably(path: string, bytes: Uint8Array | string,
       await rm(temporary, { force: true }).catch(() => {}) // the first error is the one to tell; a restart cleans up
       throw error
     }
-    await syncDirectory(dirname(path))
+    await syncNames(dirname(path))
   }
   await onDisk(path, work, Buffer.byteLength(bytes))
 }
@@ -51,7 +51,7 @@ export async function makeDirectory(path: string, mode = 0o700): Promise<void> {
     const first = await mkdir(path, { recursive: true, mode })
     if (first === undefined) return
     for (let made = resolve(path); ; made = dirname(made)) {
-      await syncDirectory(dirname(made))
+      await syncNames(dirname(made))
       if (made === first || made === dirname(made)) return
     }
   })
@@ -65,8 +65,8 @@ export async function makeDirectory(path: string, mode = 0o700): Promise<void> {
 export async function renameDurably(from: string, to: string): Promise<void> {
   await onDisk(to, async () => {
     await rename(from, to)
-    await syncDirectory(dirname(to))
-    if (dirname(from) !== dirname(to)) await syncDirectory(dirname(from))
+    await syncNames(dirname(to))
+    if (dirname(from) !== dirname(to)) await syncNames(dirname(from))
   })
 }
 
@@ -85,7 +85,7 @@ export async function replaceSymlink(target: string, path: string): Promise<void
       await rm(temporary, { force: true }).catch(() => {})
       throw error
     }
-    await syncDirectory(dirname(path))
+    await syncNames(dirname(path))
   })
 }
 
@@ -103,7 +103,7 @@ export async function removeTree(path: string): Promise<void> {
       throw error
     }
     await rm(doomed, { recursive: true, force: true })
-    await syncDirectory(dirname(path))
+    await syncNames(dirname(path))
   })
 }
 
@@ -116,16 +116,18 @@ export async function removeLeftovers(directory: string): Promise<void> {
   })
 }
 
-/** Make the names in `directory` last. */
+/** Make the names in `directory` last. @throws StoreError. */
 export async function syncDirectory(directory: string): Promise<void> {
-  await onDisk(directory, async () => {
-    const handle = await open(directory, constants.O_RDONLY | constants.O_DIRECTORY)
-    try {
-      await handle.sync()
-    } finally {
-      await handle.close()
-    }
-  })
+  await onDisk(directory, () => syncNames(directory))
+}
+
+async function syncNames(directory: string): Promise<void> {
+  const handle = await open(directory, constants.O_RDONLY | constants.O_DIRECTORY)
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
 }
 
 async function writeNewFile(path: string, bytes: Uint8Array | string, mode: number): Promise<void> {
