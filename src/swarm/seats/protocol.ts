@@ -25,6 +25,8 @@ export const seatRequest = z.strictObject({
   /** Base64 of the pieces that this node has stored, in BitTorrent order (`Bitfield`). */
   have: z.base64().max(12_000),
   want: z.boolean(),
+  /** The address that its neighbours dial, the same as `ip=` at the tracker: tells subnets apart where the site is `auto`. */
+  lan: z.union([z.ipv4(), z.ipv6()]).optional(),
   /** The token of the lease being renewed; left out by a node that holds none. */
   seat: z.string().max(64).optional(),
 })
@@ -37,7 +39,7 @@ export const seatAnswer = z.strictObject({
   pieces: z.array(wholeNumber).max(65_536),
   /** The lease lapses this long after the answer. */
   leaseMs: wholeNumber.max(600_000),
-  /** Ask again after this long, or sooner when fewer than half of the last run is left to fetch. */
+  /** Ask again after this long, or sooner: when less than half of the last run, or one piece, is left to fetch. */
   nextMs: wholeNumber.max(600_000),
   /** How many pieces the site holds in union. */
   siteHolds: wholeNumber,

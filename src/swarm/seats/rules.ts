@@ -1,0 +1,45 @@
+import { MiB, second } from '../../core/units.ts'
+
+/** What the operator may set. Times in ms. */
+export interface SeatRules {
+  /** 1 to 64. */
+  readonly seatsPerSite: number
+  /**
+   * A node that wants the artifact is forgotten after this much silence: its lease lapses, and what it held no longer counts.
+   * It is told to ask at least three times in that span.
+   */
+  readonly leaseMs: number
+  /**
+   * The same for a node that wants nothing any more, but holds and serves. Such nodes are many and have no news, so they speak
+   * a third as often as this; a holder that dies is believed for that long, and `stallMs` is what helps those who wait for it.
+   */
+  readonly holderMs: number
+  /** A node that lacks pieces the site is said to hold, and has got none of them for this long, gets them over the WAN. */
+  readonly stallMs: number
+  /** Nodes known of one artifact at one site, at most 65,535. Beyond that, nodes are not refused the LAN, only not counted. */
+  readonly mostNodes: number
+}
+
+export const defaultSeatRules: SeatRules = {
+  seatsPerSite: 5,
+  leaseMs: 6 * second,
+  holderMs: 90 * second,
+  stallMs: 30 * second,
+  mostNodes: 5000,
+}
+
+/**
+ * The first run of a seat whose speed is unknown: a fraction of a second of a fast line, some seconds of a thin one. An artifact
+ * no larger goes out whole in the first answer: dividing it would cost more round trips than it saves.
+ */
+export const firstRunBytes = MiB
+/** How much work a run is, by the seat's own speed. */
+export const runMs = second
+/** What a piece is taken to cost a seat of unknown speed where no other seat's speed is known. */
+export const unknownPieceMs = 5 * second
+/** A piece is left where it is for this long at least; doubled with each time it is moved, so that moving it ends. */
+export const patienceMs = 2 * second
+/** A seat that brings nothing for this long gives way to a node that waits; doubled with each time in a row. */
+export const barrenMs = 30 * second
+/** A node that has done so needs more patience, by this factor, to take pieces over: whoever has not comes first. */
+export const barrenPatience = 4
