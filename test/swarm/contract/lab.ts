@@ -1,6 +1,6 @@
 /** What every case of the contract needs: engines, stores and raw peers that are gone when the case is over. */
 import { setTimeout as delay } from 'node:timers/promises'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { type Stoppable, stopAll } from '../../../src/core/lifecycle.ts'
 import type { EngineOptions, PeerAddress, Swarm, SwarmEngine } from '../../../src/swarm/engine.ts'
 import type { ArtifactFixture } from '../../support/artifact.ts'
@@ -69,9 +69,9 @@ export class Lab {
   }
 }
 
-/** Poll until `what` holds; the case fails with `what`'s last difference otherwise. */
+/** Try `what` until it no longer throws; the case fails with its last error otherwise. */
 export async function eventually(what: () => void, timeoutMs = 10_000): Promise<void> {
-  await expect.poll(async () => what(), { timeout: timeoutMs, interval: 20 }).toBeUndefined()
+  await vi.waitFor(what, { timeout: timeoutMs, interval: 20 })
 }
 
 /** For what must not happen: long enough for it to have happened, short enough to run often. */
