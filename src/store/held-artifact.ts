@@ -97,9 +97,9 @@ export class HeldArtifact {
       const have = await onDisk(path, () => findGoodPieces(handle, artifact, pieceHashes, candidates, signal))
       if (this.state === 'absent') this.state = 'partial'
       if (!have.complete) await this.#reopen()
-      const journal = this.state === 'complete' ? undefined : await this.#startJournal(have)
       this.usedAt = now
       await this.#keepRetention()
+      const journal = this.state === 'complete' ? undefined : await this.#startJournal(have)
       this.file = new PieceFile({ artifact, path, handle, pieceHashes, have, journal })
       return this.file
     } catch (error) {

@@ -1,0 +1,99 @@
+/** A really full disk: a tmpfs of a few megabytes. Root only. */
+import { execFileSync } from 'node:child_process'
+import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { expect, onTestFinished, test } from 'vitest'
+import { z } from '../../src/core/schema.ts'
+import type { TrustState } from '../../src/core/trust-state.ts'
+import { KiB, MiB } from '../../src/core/units.ts'
+import { lockDirectory } from '../../src/store/directory-lock.ts'
+import { writeFileDurably } from '../../src/store/durable.ts'
+import { openJournal } from '../../src/store/journal.ts'
+import { openTrustStore } from '../../src/store/trust-store.ts'
+import { makeArtifact } from '../support/artifact.ts'
+import { scratchDir } from '../support/scratch.ts'
+import { fill, openStore } from './artifact-fixture.ts'
+
+const canMount = process.getuid?.() === 0 && process.platform === 'linux'
+const testAsRoot = test.skipIf(!canMount)
+if (!canMount) console.warn('disk-full.test.ts is skipped: only root can mount a small tmpfs')
+
+async function smallDisk(bytes: number): Promise<string> {
+  const directory = join(await scratchDir(), 'disk')
+  await mkdir(directory)
+  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${bytes}`, 'tmpfs', directory])
+  onTestFinished(() => void execFileSync('umount', ['--lazy', directory]))
+  return directory
+}
+
+/** Fill the disk to the last byte. */
+async function fillDisk(directory: string): Promise<void> {
+  await writeFile(join(directory, 'ballast'), Buffer.alloc(64 * MiB)).catch(() => {})
+}
+
+testAsRoot('an artifact that would not fit is refused before the first byte, with the numbers', async () => {
+  const directory = await smallDisk(2 * MiB)
+  const store = await openStore(directory)
+  const { artifact, pieceHashes } = makeArtifact({ length: 3 * MiB })
+  const refused = await store.open(artifact, pieceHashes).catch(error => error)
+  expect(refused).toMatchObject({ code: 'disk_full', facts: { neededBytes: 3 * MiB } })
+  expect(refused.facts.freeBytes).toBeLessThanOrEqual(2 * MiB)
+  expect(store.list()).toEqual([])
+})
+
+testAsRoot('two artifacts are not promised the same space', async () => {
+  const store = await openStore(await smallDisk(4 * MiB))
+  const [one, two] = [makeArtifact({ length: 3 * MiB }), makeArtifact({ length: 3 * MiB, seed: 2 })]
+  await using _pieces = await store.open(one.artifact, one.pieceHashes)
+  await expect(store.open(two.artifact, two.pieceHashes)).rejects.toMatchObject({ code: 'disk_full' })
+})
+
+testAsRoot('idle artifacts make room on a full disk', async () => {
+  const store = await openStore(await smallDisk(4 * MiB))
+  const [one, two] = [makeArtifact({ length: 3 * MiB }), makeArtifact({ length: 3 * MiB, seed: 2 })]
+  const pieces = await store.open(one.artifact, one.pieceHashes)
+  await fill(pieces, one)
+  await pieces.close()
+  await using _more = await store.open(two.artifact, two.pieceHashes)
+  expect(store.list()).toMatchObject([{ sha256: two.artifact.sha256 }])
+})
+
+testAsRoot('space that vanishes in mid-transfer fails the piece; it goes on when space comes back', async () => {
+  const directory = await smallDisk(4 * MiB)
+  const store = await openStore(join(directory, 'artifacts'))
+  const fixture = makeArtifact({ length: 3 * MiB, pieceLength: 256 * KiB })
+  await using pieces = await store.open(fixture.artifact, fixture.pieceHashes)
+  await pieces.put(0, fixture.content.subarray(0, 256 * KiB))
+  await fillDisk(directory)
+  await expect(fill(pieces, fixture)).rejects.toMatchObject({ code: 'disk_full' })
+  await rm(join(directory, 'ballast'))
+  expect((await fill(pieces, fixture)).length).toBeGreaterThan(0)
+  await using _whole = await store.admit(fixture.artifact)
+})
+
+testAsRoot(
+  'trusted state, history and lock on a full disk: typed errors, the old state stays, and it recovers',
+  async () => {
+    const directory = await smallDisk(1 * MiB)
+    const trust = await openTrustStore(join(directory, 'trust'))
+    const state = (version: number): TrustState => ({
+      files: new Map([['root.json', Buffer.alloc(20 * KiB, version)]]),
+      floor: { time: version, versions: new Map([['root', version]]) },
+    })
+    await trust.save(state(1))
+    const history = await openJournal(join(directory, 'history'), z.number(), 10)
+    await history.append(1)
+    await (await lockDirectory(directory)).stop()
+    await fillDisk(directory)
+    await expect(trust.save(state(2))).rejects.toMatchObject({ code: 'disk_full' })
+    expect((await trust.load())?.files).toEqual(state(1).files)
+    await expect(writeFileDurably(join(directory, 'x'), 'x'.repeat(9000))).rejects.toMatchObject({ code: 'disk_full' })
+    const lock = await lockDirectory(directory)
+    await lock.stop()
+    await rm(join(directory, 'ballast'))
+    await trust.save(state(3))
+    expect(await trust.load()).toEqual(state(3))
+    await history.append(2)
+    expect((await openJournal(join(directory, 'history'), z.number(), 10)).last(9)).toEqual([1, 2])
+  },
+)
