@@ -48,3 +48,14 @@ export function socketOption(): Option {
 export function socketOf(command: Command): string {
   return command.optsWithGlobals<{ socket: string }>().socket
 }
+
+/** Variables of ours that are no keys of a configuration file. */
+export const notConfig = ['SIGMESH_SOCKET', 'SIGMESH_DEBUG'] as const
+
+/** How a service ends: by a signal, which is an orderly end, or because it could not start. */
+export function withServiceHelp(command: Command): Command {
+  return withExitCodes(command, ['ok', 'failed', 'usage']).addHelpText(
+    'after',
+    '\nSIGTERM and Ctrl-C end it in order. It logs JSON lines to stdout.',
+  )
+}

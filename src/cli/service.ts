@@ -3,7 +3,7 @@ import type { Stoppable } from '../core/lifecycle.ts'
 import type { Log } from '../core/log.ts'
 import { second } from '../core/units.ts'
 import { startNotifier } from '../daemon/notify.ts'
-import { Interrupted } from './exit-codes.ts'
+import { exitCodes } from './exit-codes.ts'
 import { interruption } from './interruption.ts'
 
 /** Below TimeoutStopSec of the units: systemd need not kill what has already given up. */
@@ -15,29 +15,22 @@ export interface Service extends Stoppable {
   summary(): string
 }
 
-/**
- * Run until SIGTERM or SIGINT; resolves when all has stopped. A second signal ends the process at once.
- *
- * @param start Rejects when the service cannot start. Its signal aborts when the service is to end before it has started.
- */
-export async function runService(start: (signal: AbortSignal) => Promise<Service>, log: Log): Promise<void> {
+/** Run until SIGTERM or SIGINT; resolves when all has stopped. A second signal ends the process at once. @throws What `start` throws. */
+export async function runService(start: () => Promise<Service>, log: Log): Promise<void> {
   using interrupted = interruption()
   const notifier = startNotifier(process.env, log)
   try {
-    const service = await start(interrupted.signal)
+    const service = await start()
     notifier.ready(service.summary())
     while (!interrupted.signal.aborted) {
+      notifier.status(service.summary())
       await interrupted.sleep(statusIntervalMs)
-      if (!interrupted.signal.aborted) notifier.status(service.summary())
     }
     notifier.stopping()
-    // What hangs is cut off: its state is crash-safe, and a service that does not end is killed anyhow.
-    const tooLate = setTimeout(() => process.exit(1), stopTimeoutMs)
+    // Whatever hangs then, or was left behind, is cut off: all state is crash-safe.
+    setTimeout(() => process.exit(exitCodes.failed), stopTimeoutMs).unref()
     await service.stop()
-    clearTimeout(tooLate)
-  } catch (error) {
-    // Told to end before it had started: for a service that is an orderly end.
-    if (!(error instanceof Interrupted)) throw error
+    log.info({}, 'stopped')
   } finally {
     await notifier.stop()
   }

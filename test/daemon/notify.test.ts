@@ -1,54 +1,23 @@
-/** What systemd hears, against a real datagram socket: each datagram is one line on the listener's stdout. */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+/** What systemd hears, against a real datagram socket. */
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { silentLog } from '../../src/core/log.ts'
 import { startNotifier } from '../../src/daemon/notify.ts'
+import { type NotifyListener, notifyTools, startNotifyListener } from '../support/notify-listener.ts'
 
-const listenerSource = `
-import json, socket, sys
-listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-listener.bind(sys.argv[1])
-print(json.dumps("listening"), flush=True)
-while True: print(json.dumps(listener.recv(4096).decode()), flush=True)
-`
-const tools = [
-  ['python3', '-V'],
-  ['systemd-notify', '--version'],
-] as const
-const missing = tools.filter(([tool, flag]) => spawnSync(tool, [flag]).status !== 0).map(([tool]) => tool)
-const available = missing.length === 0 || process.env.CI !== undefined
-
-describe.skipIf(!available)(`with python3 and systemd-notify${available ? '' : ` (missing: ${missing})`}`, () => {
-  let directory: string
+describe.skipIf(!notifyTools.present)(notifyTools.title, () => {
+  let listener: NotifyListener
+  let heard: readonly string[]
   let socket: string
-  let listener: ChildProcess
-  let heard: string[]
-  /** Resolves at the next datagram; asked for one at a time. */
   let next: () => Promise<string>
 
   beforeEach(async () => {
-    directory = mkdtempSync(join(tmpdir(), 'sigmesh-notify-'))
-    socket = join(directory, 'notify')
-    heard = []
-    listener = spawn('python3', ['-c', listenerSource, socket], { stdio: ['ignore', 'pipe', 'inherit'] })
-    const lines = createInterface(listener.stdout!)[Symbol.asyncIterator]()
-    next = async () => {
-      const { value } = await lines.next()
-      heard.push(JSON.parse(value!))
-      return heard.at(-1)!
-    }
-    await next()
+    listener = await startNotifyListener()
+    ;({ heard, socket, next } = listener)
   })
-  afterEach(async () => {
-    listener.kill()
-    if (listener.exitCode === null) await once(listener, 'exit')
-    rmSync(directory, { recursive: true })
-  })
+  afterEach(() => listener.stop())
 
   test('ready, status and stopping arrive in this order, each once', async () => {
     const notifier = startNotifier({ NOTIFY_SOCKET: socket })
@@ -57,7 +26,7 @@ describe.skipIf(!available)(`with python3 and systemd-notify${available ? '' : `
     await notifier.stop()
     await next()
     await next()
-    expect(heard.slice(1)).toEqual(['READY=1\nSTATUS=clamav: release 42', 'STOPPING=1\nSTATUS=stopping'])
+    expect(heard).toEqual(['READY=1\nSTATUS=clamav: release 42', 'STOPPING=1\nSTATUS=stopping'])
   })
 
   test('a status that does not change is told once, and one with a line end cannot smuggle in another variable', async () => {

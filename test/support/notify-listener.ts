@@ -1,0 +1,62 @@
+/** systemd's end of sd_notify: a real datagram socket. Python holds it, since Node has none; each datagram comes as one line of its stdout. */
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import type { Stoppable } from '../../src/core/lifecycle.ts'
+
+const source = `
+import json, socket, sys
+listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+listener.bind(sys.argv[1])
+print(json.dumps("listening"), flush=True)
+while True: print(json.dumps(listener.recv(4096).decode()), flush=True)
+`
+
+const tools = [
+  ['python3', '-V'],
+  ['systemd-notify', '--version'],
+] as const
+const missing = tools.filter(([tool, flag]) => spawnSync(tool, [flag]).status !== 0).map(([tool]) => tool)
+
+/** For `describe.skipIf(!present)(title, …)`. In CI what is missing is a failure. */
+export const notifyTools = {
+  present: missing.length === 0 || process.env.CI !== undefined,
+  title: `with python3 and systemd-notify${missing.length === 0 ? '' : ` (missing: ${missing})`}`,
+}
+
+export interface NotifyListener extends Stoppable {
+  /** For NOTIFY_SOCKET. */
+  readonly socket: string
+  /** All datagrams that `next` has returned. */
+  readonly heard: readonly string[]
+  /** Resolves at the next datagram. Ask for one at a time. */
+  next(): Promise<string>
+}
+
+export async function startNotifyListener(): Promise<NotifyListener> {
+  const directory = await mkdtemp(join(tmpdir(), 'sigmesh-notify-'))
+  const socket = join(directory, 'notify')
+  const python = spawn('python3', ['-c', source, socket], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const lines = createInterface(python.stdout)[Symbol.asyncIterator]()
+  await lines.next()
+  const heard: string[] = []
+  return {
+    socket,
+    heard,
+    async next() {
+      const { value, done } = await lines.next()
+      if (done) throw new Error('the listener has ended')
+      heard.push(JSON.parse(value))
+      return heard.at(-1)!
+    },
+    async stop() {
+      const ended = once(python, 'exit')
+      python.kill()
+      await ended
+      await rm(directory, { recursive: true })
+    },
+  }
+}
