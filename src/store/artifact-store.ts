@@ -107,7 +107,8 @@ export class ArtifactStore implements Stoppable {
    * Check the whole of an open, complete artifact, and give it its final name.
    *
    * @returns The content to install; close it when done.
-   * @throws ContentError `artifact_mismatch`: the pieces to blame were thrown away, the artifact is incomplete again.
+   * @throws ContentError `artifact_mismatch`: the pieces to blame were thrown away, the artifact is incomplete again. Close it and
+   *   open it anew, for the file itself may have been swapped.
    * @throws StoreError `piece_absent` when it was not open or not complete; `disk_full` | `disk_failed`.
    *   An aborted `signal` rejects with its reason.
    */

@@ -112,12 +112,13 @@ export class PieceFile implements PieceStore {
 
   /**
    * The whole does not have its digest: find the pieces to blame and forget them. When each piece is the signed one, the whole is to
-   * blame, and all are forgotten.
+   * blame, and all are forgotten. What somebody added behind the last piece is cut off.
    *
    * @param startJournal Makes the journal of the pieces that are left, instead of the old one.
    * @returns How many pieces were forgotten.
    */
   async forgetBadPieces(startJournal: (good: Bitfield) => Promise<PieceJournal>): Promise<number> {
+    await onDisk(this.#path, () => this.#handle.truncate(this.layout.length))
     const good = await findGoodPieces(this.#handle, this.layout, this.#pieceHashes, this.#have.pieces())
     const before = this.#have.count
     const bad = [...this.#have.pieces()].filter(index => good.count === before || !good.has(index))

@@ -124,8 +124,25 @@ test('a file that is swapped after the check does not reach the installer', asyn
   await writeFile(join(directory, 'evil'), flipped(content))
   await rename(join(directory, 'evil'), join(directory, dataName(artifact, 'pack')))
   expect(sha256(await whole.handle.readFile())).toBe(artifact.sha256)
-  // and whoever asks again gets the check again, on what lies there now
+  // Whoever asks again gets the check again, on what lies there now; opened anew, the artifact can be completed.
   await expect(store.admit(artifact)).rejects.toMatchObject({ code: 'artifact_mismatch' })
+  await pieces.close()
+  await whole.close()
+  await using anew = await store.open(artifact, pieceHashes)
+  await fill(anew, fixture)
+  await using _again = await store.admit(artifact)
+})
+
+test('bytes added behind the last piece are no part of what is handed out', async () => {
+  const directory = await scratchDir()
+  const store = await openStore(directory)
+  await using pieces = await store.open(artifact, pieceHashes)
+  await fill(pieces, fixture)
+  await appendFile(join(directory, dataName(artifact, 'part')), 'more')
+  await expect(store.admit(artifact)).rejects.toMatchObject({ code: 'artifact_mismatch' })
+  await fill(pieces, fixture)
+  await using whole = await store.admit(artifact)
+  expect((await whole.handle.stat()).size).toBe(artifact.length)
 })
 
 test('after a restart: pieces that are still right are there, others are fetched again', async () => {
