@@ -1,2 +1,2 @@
-// webtorrent tries to load this and does without when it throws. uTP stays off.
-throw new Error('utp-native is not part of sigmesh')
+// webtorrent takes a module without exports for a platform without uTP, and says nothing. uTP stays off.
+export {}

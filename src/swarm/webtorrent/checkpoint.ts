@@ -1,0 +1,106 @@
+/**
+ * The checkpoint of one connection: two streams between the socket and webtorrent's wire. webtorrent builds each connection as
+ *
+ *   socket ▶ throttle (down) ▶ wire ▶ throttle (up) ▶ socket
+ *
+ * and the checkpoint stands where the throttles would. Inwards it passes only what FrameFilter passes, and hands on requests no faster
+ * than their answers leave: webtorrent answers whatever is asked at once, and keeps in memory what the peer does not read.
+ */
+import type { Socket } from 'node:net'
+import { Transform } from 'node:stream'
+import type { Wire } from 'webtorrent'
+import type { PieceLayout } from '../../core/artifact.ts'
+import { KiB, MiB } from '../../core/units.ts'
+import { FrameError, FrameFilter } from './frame-filter.ts'
+
+/** Answers that may wait for the socket before the next request is looked at. */
+const answersAheadBytes = 256 * KiB
+const answersAhead = 16
+/** What else a peer that does not read may make us keep (haves, rejects) before it is hung up on. */
+const backlogLimitBytes = 2 * MiB
+/** We announce 500; who exceeds that twice over is not a client. */
+const queueLimit = 1000
+
+export interface CheckpointRules {
+  /** The socket is known: may this connection be? */
+  admit(checkpoint: Checkpoint, socket: Socket): boolean
+  layoutOf(infohash: string): PieceLayout | undefined
+}
+
+export class Checkpoint {
+  readonly inbound: Transform
+  readonly outbound: Transform
+  /** What the peer calls itself, raw, at most 100 bytes; empty when it does not say. */
+  client = Buffer.alloc(0)
+  #wire: Wire | undefined
+  readonly #filter: FrameFilter
+  #requests: Buffer[] = []
+
+  constructor({ admit, layoutOf }: CheckpointRules) {
+    this.#filter = new FrameFilter({
+      layoutOf,
+      pass: bytes => this.inbound.push(bytes),
+      request: message => this.#enqueue(message),
+      cancel: message => this.#withdraw(message),
+      client: name => {
+        this.client = Buffer.from(name.subarray(0, 100))
+      },
+    })
+    this.inbound = new Transform({
+      transform: (chunk, _encoding, done) => done(this.#refused(() => this.#filter.feed(chunk))),
+    })
+    this.outbound = new Transform({
+      transform: (chunk, _encoding, done) => {
+        this.outbound.push(chunk)
+        done(this.#refused(() => this.#handOn()))
+      },
+    })
+    this.inbound.on('pipe', source => {
+      const socket = source as Socket // the `pipe` event does not say more than Readable
+      if (!admit(this, socket)) socket.destroy()
+    })
+  }
+
+  get greeted(): boolean {
+    return this.#filter.greeted
+  }
+
+  /** The wire behind it is known and welcome: from now on its requests are handed on. */
+  attach(wire: Wire): void {
+    this.#wire = wire
+    this.#handOn()
+  }
+
+  #enqueue(message: Buffer): void {
+    if (this.#requests.length >= queueLimit) throw new FrameError(`it has ${queueLimit} requests open`)
+    this.#requests.push(message)
+    this.#handOn()
+  }
+
+  #withdraw(message: Buffer): void {
+    const body = message.subarray(5)
+    const at = this.#requests.findIndex(request => request.subarray(5).equals(body))
+    if (at >= 0) this.#requests.splice(at, 1)
+    else this.inbound.push(message)
+  }
+
+  #handOn(): void {
+    const wire = this.#wire
+    if (!wire) return
+    const backlog = wire._readableState.buffered
+    if (backlog > backlogLimitBytes) throw new FrameError('it does not read what it asks for')
+    const room = backlog < answersAheadBytes ? Math.max(0, answersAhead - wire.peerRequests.length) : 0
+    for (const request of this.#requests.splice(0, room)) this.inbound.push(request)
+  }
+
+  /** @returns The reason to end the connection, null when there is none. */
+  #refused(step: () => void): Error | null {
+    try {
+      step()
+      return null
+    } catch (error) {
+      if (error instanceof FrameError) return error
+      throw error
+    }
+  }
+}
