@@ -13,8 +13,7 @@
  *
  * The signature says who made a pack, not that it is harmless: a stolen or careless publisher's pack is still read as hostile input.
  */
-import { createHash } from 'node:crypto'
-import type { Sha256 } from './digest.ts'
+import { type Sha256, sha256 } from './digest.ts'
 import { ContentError } from './errors.ts'
 import { pathChecker } from './pack-path.ts'
 import { MiB } from './units.ts'
@@ -94,7 +93,7 @@ export function readIndexLength(header: Uint8Array): number {
  * @throws ContentError `pack_malformed` | `pack_path` | `pack_limit`.
  */
 export function decodeIndex(index: Uint8Array, frameBytes: number, limits: PackLimits): PackFile[] {
-  const files = parseFiles(index, limits)
+  const files = parseFiles(index, limits, packPattern, toPackFile)
   checkFiles(files)
   let left = frameBytes
   for (const { frame } of files) {
@@ -107,7 +106,24 @@ export function decodeIndex(index: Uint8Array, frameBytes: number, limits: PackL
 
 /** The content of a release: its name by what the tree is. */
 export function contentDigest(files: readonly ContentFile[]): Sha256 {
-  return createHash('sha256').update(encodeFiles(files, contentEntry)).digest('hex') as Sha256
+  return sha256(encodeContent(files))
+}
+
+/** The bytes whose SHA-256 is the content: what a node keeps to look after an installed tree. */
+export function encodeContent(files: readonly ContentFile[]): Buffer {
+  return encodeFiles(files, contentEntry)
+}
+
+/** The inverse of `encodeContent`. @throws ContentError as `decodeIndex`, but for the frames. */
+export function decodeContent(bytes: Uint8Array): ContentFile[] {
+  const files = parseFiles(
+    bytes,
+    { files: packLimitFiles, bytes: Number.MAX_SAFE_INTEGER },
+    contentPattern,
+    toContentFile,
+  )
+  checkFiles(files)
+  return files
 }
 
 const packEntry = ({ path, mode, length, sha256, frame }: PackFile) =>
@@ -119,27 +135,33 @@ function encodeFiles<File extends ContentFile>(files: readonly File[], entry: (f
   return Buffer.from(`{"files":[${files.map(entry).join(',')}]}`)
 }
 
-const entryPattern =
-  /\{"path":"([^"\\]{1,1024})","mode":(420|493),"length":(0|[1-9]\d{0,15}),"sha256":"([0-9a-f]{64})","frame":([1-9]\d{0,15})\}/y
+const fields = '"path":"([^"\\\\]{1,1024})","mode":(420|493),"length":(0|[1-9]\\d{0,15}),"sha256":"([0-9a-f]{64})"'
+const contentPattern = new RegExp(`\\{${fields}\\}`, 'y')
+const packPattern = new RegExp(`\\{${fields},"frame":([1-9]\\d{0,15})\\}`, 'y')
 
 /**
  * Not JSON.parse: the canonical form is regular (no path needs an escape), so it is read entry by entry, and a hostile index
  * costs no more than its own bytes. JSON.parse of 64 MiB of "[" would take gigabytes before any check.
  */
-function parseFiles(index: Uint8Array, limits: PackLimits): PackFile[] {
+function parseFiles<File extends ContentFile>(
+  index: Uint8Array,
+  limits: PackLimits,
+  pattern: RegExp,
+  toFile: (match: RegExpExecArray) => File,
+): File[] {
   const text = decodeText(index)
   const head = '{"files":['
   if (!text.startsWith(head)) throw malformed('has an index that does not begin like one')
   const mostFiles = Math.min(limits.files, packLimitFiles)
-  const files: PackFile[] = []
+  const files: File[] = []
   let at = head.length
   let unpacked = 0
   for (;;) {
-    entryPattern.lastIndex = at
-    const match = entryPattern.exec(text)
+    pattern.lastIndex = at
+    const match = pattern.exec(text)
     if (!match) throw malformed(`has an index that breaks at its file ${files.length + 1}`)
     if (files.length === mostFiles) throw tooMuch('it has more files', `${mostFiles}`)
-    const file = toPackFile(match)
+    const file = toFile(match)
     unpacked += file.length
     if (unpacked > limits.bytes) throw tooMuch(`it unpacks to ${unpacked} bytes or more`, `${limits.bytes}`)
     files.push(file)
@@ -151,10 +173,18 @@ function parseFiles(index: Uint8Array, limits: PackLimits): PackFile[] {
   return files
 }
 
-function toPackFile([, path, mode, length, sha256, frame]: RegExpExecArray): PackFile {
-  const file = { path: path!, mode: Number(mode) as FileMode, length: Number(length), frame: Number(frame) }
-  if (!Number.isSafeInteger(file.length) || !Number.isSafeInteger(file.frame)) throw malformed('has an absurd length')
-  return { ...file, sha256: sha256 as Sha256 }
+function toContentFile([, path, mode, length, hex]: RegExpExecArray): ContentFile {
+  return { path: path!, mode: Number(mode) as FileMode, length: safe(length), sha256: hex as Sha256 }
+}
+
+function toPackFile(match: RegExpExecArray): PackFile {
+  return { ...toContentFile(match), frame: safe(match[5]) }
+}
+
+function safe(digits: string | undefined): number {
+  const length = Number(digits)
+  if (!Number.isSafeInteger(length)) throw malformed(`has a length of ${digits} bytes`)
+  return length
 }
 
 function decodeText(index: Uint8Array): string {

@@ -5,7 +5,9 @@ import { SigmeshError } from '../../src/core/errors.ts'
 import {
   comparePaths,
   contentDigest,
+  decodeContent,
   decodeIndex,
+  encodeContent,
   encodePackHead,
   indexLimitBytes,
   type PackFile,
@@ -134,6 +136,7 @@ describe('an index', () => {
         expect(readIndexLength(head.subarray(0, packHeaderBytes))).toBe(head.length - packHeaderBytes)
         const frames = sorted.reduce((sum, { frame }) => sum + frame, 0)
         expect(decodeIndex(head.subarray(packHeaderBytes), frames, { files: 1e6, bytes: 1e12 })).toEqual(sorted)
+        expect(decodeContent(encodeContent(sorted))).toEqual(sorted.map(({ frame, ...file }) => file))
       }),
       { seed: 11, numRuns: 300 },
     )
@@ -228,6 +231,8 @@ test('a header that announces more than the limit is refused before the index is
 
 test('the content of a release does not depend on how it was compressed, but on everything else', () => {
   const content = contentDigest([entry('a')])
+  expect(content).toBe(sha256(encodeContent([entry('a')])))
+  expect(codeOf(() => decodeContent(encodePackHead([entry('a')]).subarray(packHeaderBytes)))).toBe('pack_malformed')
   expect(contentDigest([entry('a', { frame: 99 })])).toBe(content)
   expect(contentDigest([entry('b')])).not.toBe(content)
   expect(contentDigest([entry('a', { mode: 0o755 })])).not.toBe(content)

@@ -1,0 +1,131 @@
+/**
+ * A command of node.toml: an argument vector, run without a shell, in a process group of its own, with a time limit, an environment
+ * of our making and bounded output.
+ *
+ * What a publisher signs reaches it only as numbers and hex digits. A label is free text, and free text in the environment has been
+ * code more than once (Shellshock).
+ */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { setTimeout as delay } from 'node:timers/promises'
+import { formatSpan, KiB, second } from '../core/units.ts'
+
+export interface Command {
+  /** Program and arguments, each a string of its own. */
+  readonly argv: readonly string[]
+  readonly timeoutMs: number
+}
+
+export interface CommandResult {
+  readonly ok: boolean
+  /** `exit status 2`, `killed by SIGSEGV`, `no end within 60 s`, `cannot be started: ENOENT`. */
+  readonly ending: string
+  /** The end of what it printed on both outputs, `outputLimitBytes` at most. Whatever it is: show it as text, escaped. */
+  readonly output: string
+}
+
+export const outputLimitBytes = 4 * KiB
+
+/** From SIGTERM to SIGKILL. */
+const graceMs = 2 * second
+/** What a daemon that the command left behind may still print before we stop to listen. */
+const drainMs = 500
+
+/** Where Debian's programs are. Not our own PATH: that of whoever started the daemon by hand is another one. */
+const searchPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+
+/**
+ * Run a command to its end.
+ *
+ * @param environment Beside PATH and LANG, nothing else is passed on.
+ * @returns Always a result, also when the program does not exist. An aborted `signal` kills the process group and rejects with its
+ *   reason; a timeout kills it too.
+ */
+export async function runCommand(
+  { argv, timeoutMs }: Command,
+  environment: Readonly<Record<string, string>>,
+  signal: AbortSignal,
+): Promise<CommandResult> {
+  signal.throwIfAborted()
+  const [program, ...args] = argv
+  const child = spawn(program!, args, {
+    cwd: '/',
+    env: { PATH: searchPath, LANG: 'C.UTF-8', ...environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true, // a process group of its own: what the command starts ends with it
+  })
+  const output = collectTail(child)
+  const ended = endingOf(child)
+  const stop = new AbortController()
+  try {
+    const ending = await Promise.race([ended, expiry(timeoutMs, stop.signal), aborted(signal, stop.signal)])
+    if (ending !== undefined) return { ...ending, output: await output.text() }
+    await killGroup(child, ended)
+    signal.throwIfAborted()
+    return { ok: false, ending: `no end within ${formatSpan(timeoutMs)}`, output: await output.text() }
+  } finally {
+    stop.abort()
+    output.close()
+  }
+}
+
+/** Resolves, and never rejects, when the process itself has ended; what it left behind may live on. */
+function endingOf(child: ChildProcess): Promise<{ ok: boolean; ending: string }> {
+  return new Promise(resolve => {
+    child.once('error', error =>
+      resolve({ ok: false, ending: `cannot be started: ${'code' in error ? error.code : error.message}` }),
+    )
+    child.once('exit', (code, by) =>
+      resolve({ ok: code === 0, ending: code === null ? `killed by ${by}` : `exit status ${code}` }),
+    )
+  })
+}
+
+async function expiry(ms: number, stop: AbortSignal): Promise<undefined> {
+  await delay(ms, undefined, { signal: stop }).catch(() => {})
+}
+
+function aborted(signal: AbortSignal, stop: AbortSignal): Promise<undefined> {
+  return new Promise(resolve =>
+    signal.addEventListener('abort', () => resolve(undefined), { once: true, signal: stop }),
+  )
+}
+
+async function killGroup(child: ChildProcess, ended: Promise<unknown>): Promise<void> {
+  signalGroup(child, 'SIGTERM')
+  const grace = new AbortController()
+  await Promise.race([ended, expiry(graceMs, grace.signal)])
+  grace.abort()
+  signalGroup(child, 'SIGKILL') // also when the leader has gone: the others may ignore SIGTERM
+  await ended
+}
+
+function signalGroup({ pid }: ChildProcess, name: 'SIGTERM' | 'SIGKILL'): void {
+  if (pid === undefined) return
+  try {
+    process.kill(-pid, name)
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error
+  }
+}
+
+function collectTail({ stdout, stderr }: ChildProcess) {
+  const streams = [stdout!, stderr!]
+  let tail = Buffer.alloc(0)
+  for (const stream of streams) {
+    stream.on('data', (chunk: Buffer) => {
+      const all = Buffer.concat([tail, chunk])
+      tail = all.subarray(Math.max(0, all.length - outputLimitBytes))
+    })
+    stream.on('error', () => {}) // the output is for people; its loss is no reason to fail
+  }
+  const ends = Promise.all(streams.map(stream => new Promise(resolve => stream.once('close', resolve))))
+  return {
+    async text(): Promise<string> {
+      const stop = new AbortController()
+      await Promise.race([ends, expiry(drainMs, stop.signal)])
+      stop.abort()
+      return tail.toString('utf8').trim()
+    },
+    close: () => streams.forEach(stream => void stream.destroy()),
+  }
+}
