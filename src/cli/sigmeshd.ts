@@ -1,6 +1,5 @@
 /** `sigmeshd`: the two services. What one of them needs loads only when it runs. */
 import { nodeCommand } from './commands/node.ts'
-import { originCommand } from './commands/origin.ts'
 import { programCommand, withExamples, withServiceHelp } from './help.ts'
 import { run } from './main.ts'
 
@@ -9,7 +8,7 @@ export function sigmeshdProgram() {
     'sigmeshd',
     'The services of sigmesh: the node on every machine, and the origin that they fetch from.',
   )
-  for (const command of [nodeCommand, originCommand]) command(program)
+  nodeCommand(program)
   withExamples(program, [['sigmeshd node --config /etc/sigmesh/node.toml', 'the node of this machine']])
   return withServiceHelp(program)
 }

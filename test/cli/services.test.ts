@@ -1,0 +1,124 @@
+/** `sigmeshd` as systemd meets it: ready when it is, an end in order at SIGTERM, and exit codes that tell a bad configuration from a bad day. */
+import { once } from 'node:events'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { stringify } from 'smol-toml'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { exitCodes } from '../../src/cli/exit-codes.ts'
+import { sigmeshdProgram } from '../../src/cli/sigmeshd.ts'
+import { notifyTools, startNotifyListener } from '../support/notify-listener.ts'
+import { runCli, startCli } from '../support/run-cli.ts'
+import { scratchDir } from '../support/scratch.ts'
+
+const daemon = { program: 'sigmeshd' } as const
+
+/** @returns Arguments for a node whose origin does not answer, and its socket. */
+async function lonelyNode() {
+  const directory = await scratchDir()
+  const socket = join(directory, 'control.sock')
+  const config = {
+    origin: 'http://127.0.0.1:9',
+    root: join(directory, 'root.json'),
+    node: 'pc-7',
+    site: 'berlin',
+    state_dir: join(directory, 'state'),
+    control_socket: socket,
+    lan: { listen: '127.0.0.1', address: '127.0.0.1', port: 0, networks: ['127.0.0.0/8'] },
+    channels: { clamav: { path: join(directory, 'clamav') } },
+  }
+  await writeFile(join(directory, 'node.toml'), stringify(config))
+  return { args: ['node', '--config', join(directory, 'node.toml')], socket }
+}
+
+async function startService(args: readonly string[], env: NodeJS.ProcessEnv = {}) {
+  const child = startCli(args, { ...daemon, env })
+  const stderr = text(child.stderr)
+  const log = text(child.stdout)
+  const exit = once(child, 'close')
+  onTestFinished(() => {
+    child.kill('SIGKILL')
+  })
+  return { child, exit, stderr, log }
+}
+
+describe('help', () => {
+  const program = sigmeshdProgram()
+
+  test.each(['', ...program.commands.map(command => command.name())])('sigmeshd %s --help is complete', async name => {
+    const { code, stdout, stderr } = await runCli([...(name ? [name] : []), '--help'], daemon)
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    expect(stdout).toMatch(new RegExp(`^Usage: sigmeshd ${name}`))
+    expect(stdout).toMatch(/\nExamples:\n {2}.*sigmeshd /)
+    expect(stdout).toMatch(/\nExit codes:\n {2}0 /)
+  })
+})
+
+describe('the node', () => {
+  test.skipIf(!notifyTools.present)(
+    `is ready when its socket answers, tells what it does, and ends in order (${notifyTools.title})`,
+    async () => {
+      const { args, socket } = await lonelyNode()
+      const listener = await startNotifyListener()
+      onTestFinished(() => listener.stop())
+      const { child, exit, stderr } = await startService(args, {
+        NOTIFY_SOCKET: listener.socket,
+        WATCHDOG_USEC: '4000000',
+      })
+      expect(await listener.next()).toMatch(/^READY=1\nSTATUS=clamav /)
+      expect(await runCli(['--socket', socket, 'status'])).toMatchObject({ code: 0 })
+      while (!listener.heard.includes('WATCHDOG=1')) await listener.next()
+      child.kill('SIGTERM')
+      while (!listener.heard.at(-1)!.startsWith('STOPPING=1')) await listener.next()
+      expect(await exit).toEqual([0, null])
+      expect(await stderr).toBe('')
+    },
+  )
+
+  test('logs JSON lines only', async () => {
+    const { args, socket } = await lonelyNode()
+    const { child, exit, log } = await startService(args)
+    await expect
+      .poll(() => runCli(['--socket', socket, 'history']), { timeout: 10_000 })
+      .toMatchObject({ stdout: expect.stringContaining('failed') })
+    child.kill('SIGINT')
+    expect(await exit).toEqual([0, null])
+    const lines = (await log)
+      .trimEnd()
+      .split('\n')
+      .map(line => JSON.parse(line))
+    expect(lines.at(-1)).toMatchObject({ level: 'info', msg: 'stopped', time: expect.any(String) })
+  })
+
+  test('a second one on the same state is refused, and the first lives on', async () => {
+    const { args, socket } = await lonelyNode()
+    const { child, exit } = await startService(args)
+    await expect.poll(() => runCli(['--socket', socket, 'status']), { timeout: 10_000 }).toMatchObject({ code: 0 })
+    const second = await runCli(args, daemon)
+    expect(second).toMatchObject({ code: exitCodes.failed, stderr: expect.stringMatching(/ \[state_busy\]\n/) })
+    expect(await runCli(['--socket', socket, 'status'])).toMatchObject({ code: 0 })
+    child.kill('SIGTERM')
+    await exit
+  })
+})
+
+describe.each(sigmeshdProgram().commands.map(command => command.name()))(
+  'a configuration that cannot be: %s',
+  service => {
+    test('absent', async () => {
+      const { code, stderr } = await runCli([service, '--config', '/nonexistent/sigmesh.toml'], daemon)
+      expect(code).toBe(exitCodes.usage)
+      expect(stderr).toMatch(/^sigmeshd: .*\/nonexistent\/sigmesh\.toml.* \[config_unreadable\]\n/)
+    })
+
+    test('with several mistakes: all of them are named, each on its line', async () => {
+      const file = join(await scratchDir(), 'wrong.toml')
+      await writeFile(file, 'log_level = "loud"\nspeed = "fast"\n')
+      const { code, stderr } = await runCli([service, '--config', file], daemon)
+      expect(code).toBe(exitCodes.usage)
+      expect(stderr).toMatch(/^ .*log_level/m)
+      expect(stderr).toMatch(/^ .*speed/m)
+      expect(stderr).toMatch(/\[config_invalid\]\n {2}Correct every key/)
+    })
+  },
+)
