@@ -7,7 +7,7 @@ import type { TrustFloor, TrustState } from '../core/trust-state.ts'
 import { type Root, readMetadata, type SignedFile } from './metadata.ts'
 import type { RoleKeys } from './metadata-shapes.ts'
 import { limitBytes, mostNewRoots, ourRules, type Rules } from './rules.ts'
-import { fetchOptional, mismatch, type Session } from './session.ts'
+import { fetchOptional, requireVersion, type Session } from './session.ts'
 import { requireThreshold } from './threshold.ts'
 import { bottom, forgetVersionsBelowRoot, raise, requireNotBelow } from './trust-floor.ts'
 import type { TrustWalk } from './trust-step.ts'
@@ -58,7 +58,8 @@ function* fetchNextRoot(session: Session, root: Root): TrustWalk<SignedFile<Root
   if (!bytes) return undefined
   const next = session.verify('root', name, bytes, root.roles.root)
   requireThreshold(next, next.body.roles.root, name)
-  if (next.body.version !== root.version + 1) throw mismatch(name, `version ${next.body.version}`)
+  requireNotBelow(raise(bottom, [['root', root.version + 1]]), 'root', next.body.version, name)
+  requireVersion(name, next.body.version, { version: root.version + 1 })
   return next
 }
 

@@ -16,8 +16,12 @@ import { signMetadata } from '../../src/signing/sign-metadata.ts'
 
 /** The key called `name`: always the same one. */
 export function keyNamed(name: string): PrivateKey {
-  return new PrivateKey(hash('sha256', `key of a test: ${name}`, 'buffer'))
+  const known = namedKeys.get(name) ?? new PrivateKey(hash('sha256', `key of a test: ${name}`, 'buffer'))
+  namedKeys.set(name, known)
+  return known
 }
+
+const namedKeys = new Map<string, PrivateKey>()
 
 export function roleOfKeys(keys: readonly PrivateKey[], threshold = 1): RoleSetup {
   return { keys: keys.map(key => key.public), threshold }
@@ -45,6 +49,8 @@ export function makeRelease(channel: string, sequence: number, overrides: Partia
   }
 }
 
+const newRepositories = new Map<number, readonly MetadataFile[]>()
+
 export class TrustRepository {
   readonly keys = {
     root: keyNamed('root'),
@@ -57,11 +63,18 @@ export class TrustRepository {
   readonly files = new Map<string, Uint8Array>()
 
   constructor(now = noon) {
+    // The same keys and the same time make the same bytes: made once, for hundreds of tests.
+    const files = newRepositories.get(now) ?? this.create(now)
+    newRepositories.set(now, files)
+    this.write(files)
+  }
+
+  private create(now: number): MetadataFile[] {
     const { clamav, ...top } = this.keys
     const roles = Object.fromEntries(Object.entries(top).map(([name, key]) => [name, roleOfKeys([key])])) as {
       [Name in keyof typeof top]: RoleSetup
     }
-    this.write(createRepository({ roles, channels: new Map([['clamav', roleOfKeys([clamav])]]) }, this.signing(now)))
+    return createRepository({ roles, channels: new Map([['clamav', roleOfKeys([clamav])]]) }, this.signing(now))
   }
 
   get pinned(): Uint8Array {
@@ -116,7 +129,7 @@ export class TrustRepository {
    * Forge a file, and sign everything above it to match: what a thief of the keys can do. `role` is `clamav`, `targets` or `snapshot`.
    */
   forgeBelowTimestamp(role: string, change: (signed: JsonObject) => JsonObject, keys: readonly PrivateKey[]): void {
-    const { version: snapshotVersion } = this.read().snapshot.body
+    const snapshotVersion = this.listedSnapshot()
     if (role === 'snapshot') {
       this.forge(`${snapshotVersion}.snapshot.json`, change, keys)
     } else {
@@ -132,6 +145,31 @@ export class TrustRepository {
     const bytes = this.files.get(`${snapshotVersion}.snapshot.json`)!
     const meta = { 'snapshot.json': describeFile(snapshotVersion, bytes) }
     this.forge('timestamp.json', signed => ({ ...signed, meta }), [this.keys.timestamp])
+  }
+
+  /** A new root that takes the timestamp key away, and then, under new versions, a snapshot and a timestamp signed by `next`. */
+  rotateTimestampKey(next: PrivateKey): void {
+    const version = [...this.files.keys()].filter(name => name.endsWith('.root.json')).length
+    const role = { keyids: [next.public.id], threshold: 1 }
+    const rotated = (signed: JsonObject) => ({
+      ...signed,
+      version: version + 1,
+      keys: { ...(signed.keys as JsonObject), [next.public.id]: next.public.json },
+      roles: { ...(signed.roles as JsonObject), timestamp: role },
+    })
+    this.forge(`${version}.root.json`, rotated, [this.keys.root], `${version + 1}.root.json`)
+    this.keys.timestamp = next
+
+    const old = this.listedSnapshot()
+    const grown = (signed: JsonObject) => ({ ...signed, version: (signed.version as number) + 1 })
+    this.forge(`${old}.snapshot.json`, grown, [this.keys.snapshot], `${old + 1}.snapshot.json`)
+    const listed = { 'snapshot.json': describeFile(old + 1, this.files.get(`${old + 1}.snapshot.json`)!) }
+    this.forge('timestamp.json', signed => ({ ...grown(signed), meta: listed }), [next])
+  }
+
+  private listedSnapshot(): number {
+    const { meta } = this.signed('timestamp.json') as { meta: Record<string, { version: number }> }
+    return meta['snapshot.json']!.version
   }
 
   private write(files: readonly MetadataFile[]): void {
