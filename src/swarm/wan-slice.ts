@@ -71,7 +71,6 @@ class Holder implements SeatHolder {
   readonly #slice: Slice
   readonly #fetcher: RunFetcher
   readonly #over = new AbortController()
-  readonly #complete = new AbortController()
   /** Rings when a piece was stored or pieces were dealt. */
   readonly #changed = new Bell()
   readonly #done: Promise<void>
@@ -125,7 +124,6 @@ class Holder implements SeatHolder {
   #pieceStored(): void {
     this.#moved()
     this.#fetcher.reconsider()
-    if (this.#parts.store.have.complete) this.#complete.abort(new Error('the artifact is complete'))
     this.#changed.ring()
   }
 
@@ -180,32 +178,27 @@ class Holder implements SeatHolder {
   /** A lane: one run after the other, until the store is complete. */
   async #lane(stopped: AbortSignal): Promise<void> {
     const { clock, random, store } = this.#parts
-    const enough = AbortSignal.any([stopped, this.#complete.signal])
     const backoff = new Backoff(random)
-    try {
-      while (!store.have.complete) {
-        const pauseMs = await this.#nextRun(backoff, enough)
-        if (pauseMs > 0) await clock.sleep(pauseMs, enough)
-      }
-    } catch (error) {
-      if (stopped.aborted || !store.have.complete) throw error
+    while (!store.have.complete) {
+      const pauseMs = await this.#nextRun(backoff, stopped)
+      if (pauseMs > 0) await clock.sleep(pauseMs, stopped)
     }
   }
 
   /** Fetch a run, or wait for one to come. @returns How long to pause before the next. */
-  async #nextRun(backoff: Backoff, enough: AbortSignal): Promise<number> {
+  async #nextRun(backoff: Backoff, stopped: AbortSignal): Promise<number> {
     const run = this.#slice.claim()
     if (!run) {
-      await this.#changed.heard(enough)
+      await this.#changed.heard(stopped)
       return 0
     }
     try {
-      await this.#fetcher.fetch(run, enough, () => this.#moved())
+      await this.#fetcher.fetch(run, stopped, () => this.#moved())
       backoff.reset()
       this.#fetchError = undefined
       return 0
     } catch (error) {
-      if (enough.aborted || !isPassing(error)) throw error
+      if (stopped.aborted || !isPassing(error)) throw error
       return Math.max(this.#rangeFailed(error), backoff.next())
     } finally {
       this.#slice.release(run)

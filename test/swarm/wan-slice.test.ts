@@ -74,6 +74,8 @@ test('alone in its site, a node gets everything, once, in runs', async () => {
   expect(bytesAsked(origin)).toBe(content.length)
   expect(origin.strays).toEqual([])
   expect(origin.ranges.length).toBeLessThanOrEqual(Math.ceil(pieces / 2) + 1)
+  // A run that is through leaves its connection to the next: two for the ranges, two for the talk.
+  expect(origin.server.accepted).toBeLessThanOrEqual(4)
   expect(holder.view()).toMatchObject({ bytesWan: content.length, bytesWasted: 0, lastError: null })
 })
 
@@ -170,21 +172,22 @@ describe('without a seat', () => {
     await complete(store)
   })
 
-  test('a seat that was taken away: 403, then what is dealt next', async () => {
-    const { origin, store, holder } = await site({
-      origin: origin => {
-        origin.nextMs = 100_000
-      },
-    })
-    let evicted = false
-    origin.onRange = () => {
-      if (evicted || store.have.count < 6) return false
-      evicted = true
+  test('a seat that was taken away: 403, and the refused token is not shown again', async () => {
+    const { origin, store, holder } = await site()
+    let refused = false
+    origin.onRange = socket => {
+      if (refused || store.have.count < 6) return false
+      refused = true
       origin.evict()
-      return false
+      origin.runLength = 0
+      reply(socket, 403, '', { 'retry-after': '1' })
+      return true
     }
+    await expect.poll(() => refused).toBe(true)
+    await expect.poll(() => holder.view().seat).toBeNull()
+    await expect.poll(() => origin.heard.at(-1)?.seat).toBeUndefined()
+    origin.runLength = 3
     await complete(store)
-    expect(evicted).toBe(true)
     expect(origin.strays).toEqual([])
     expect(holder.view().lastError).toBeNull()
   })
@@ -265,6 +268,26 @@ describe('pieces that stop being wanted', () => {
     await complete(store)
     expect(holder.view().lastError).toBeNull()
   })
+})
+
+test('while the last pieces are on their way, the origin is not asked without end', async () => {
+  const { origin } = await site({
+    origin: origin => {
+      origin.runLength = pieces
+      origin.onRange = (socket, start, end) => {
+        const headers = {
+          'content-length': String(end - start),
+          'content-range': `bytes ${start}-${end - 1}/${content.length}`,
+        }
+        reply(socket, 206, content.subarray(start, end - 1), headers)
+        return true
+      }
+    },
+  })
+  await expect.poll(() => origin.open.length).toBe(1)
+  const before = origin.heard.length
+  await new Promise(resolve => setTimeout(resolve, 200)) // 10 s of the node's time
+  expect(origin.heard.length - before).toBeLessThanOrEqual(11)
 })
 
 describe('a line that breaks', () => {
