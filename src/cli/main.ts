@@ -33,7 +33,7 @@ function report(name: string, error: unknown): number {
 }
 
 /** `sigmesh: no daemon runs here … [daemon_unreachable]`, then what to do about it. */
-export function complain(name: string, error: unknown): void {
+function complain(name: string, error: unknown): void {
   const { code, message } = describeError(error)
   process.stderr.write(`${name}: ${printableLines(message)} [${code}]\n  ${adviceFor(code)}\n`)
   if (process.env.SIGMESH_DEBUG) console.error(error)

@@ -32,7 +32,7 @@ function channelBlock(channel: ChannelStatus, now: string, style: Style): string
 }
 
 /** The answer in three words, before any detail. */
-export function headline({ installed, offered, failure }: ChannelStatus): { text: string; tone: Tone } {
+function headline({ installed, offered, failure }: ChannelStatus): { text: string; tone: Tone } {
   if (failure) return { text: `failing: ${failure.code}`, tone: 'bad' }
   if (!installed) return { text: 'nothing installed yet', tone: 'warning' }
   if (offered && offered.sequence > installed.sequence)
