@@ -170,6 +170,7 @@ export class ArtifactStore implements Stoppable {
 
   async #openPieces(held: HeldArtifact, artifact: Artifact, pieceHashes: Uint8Array, signal?: AbortSignal) {
     try {
+      await held.discover() // a rename that failed may have happened all the same
       const now = this.#clock.now()
       await this.#space.promise(held, artifact, now)
       return await held.openPieces(artifact, pieceHashes, now, signal)

@@ -52,7 +52,7 @@ export class HeldArtifact {
     this.#retention = new JsonFile(join(directory, `${sha256}.json`), retention)
   }
 
-  /** Learn from the disk what a former process left. */
+  /** Learn from the disk what there is: a former process, or a call that failed half way, may have left anything. @throws StoreError. */
   async discover(): Promise<void> {
     const finished = await sizeOf(this.#path('pack'))
     const partial = await sizeOf(this.#path('part'))

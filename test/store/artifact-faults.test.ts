@@ -55,3 +55,22 @@ test('a piece whose write failed is neither shown nor served, and can be put aga
     expect(await pieces.put(3, piece(fixture, 3))).toBe('stored')
   })
 })
+
+test.each(faults)(
+  'an admit that %s with %s costs no piece: the next one only repeats the check',
+  async (mode, code) => {
+    const points = await atEveryPoint(mode, code, async (faulty, point) => {
+      const store = await openStore(await scratchDir())
+      const pieces = await store.open(artifact, pieceHashes)
+      await fill(pieces, fixture)
+      const outcome = await faulty(() => store.admit(artifact)).catch(error => error)
+      await (outcome instanceof Error ? pieces : outcome).close()
+      await pieces.close()
+      await using again = await store.open(artifact, pieceHashes)
+      expect(await fill(again, fixture), `point ${point}`).toEqual([])
+      await using whole = await store.admit(artifact)
+      expect(sha256(await whole.handle.readFile())).toBe(artifact.sha256)
+    })
+    expect(points).toBeGreaterThanOrEqual(4) // sync, rename, sync of the directory, removal of the journal
+  },
+)

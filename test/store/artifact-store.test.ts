@@ -3,6 +3,7 @@ import { appendFile, readdir, readFile, rename, stat, symlink, truncate, writeFi
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { sha256 } from '../../src/core/digest.ts'
+import { readPieceJournal } from '../../src/store/piece-journal.ts'
 import { scratchDir, writeTree } from '../support/scratch.ts'
 import { dataName, fill, flipBit, holdFinished, openStore, piece, smallArtifact } from './artifact-fixture.ts'
 
@@ -126,6 +127,7 @@ test('a file that is swapped after the check does not reach the installer', asyn
   expect(sha256(await whole.handle.readFile())).toBe(artifact.sha256)
   // Whoever asks again gets the check again, on what lies there now; opened anew, the artifact can be completed.
   await expect(store.admit(artifact)).rejects.toMatchObject({ code: 'artifact_mismatch' })
+  expect(store.list()).toMatchObject([{ state: 'partial' }])
   await pieces.close()
   await whole.close()
   await using anew = await store.open(artifact, pieceHashes)
@@ -202,6 +204,8 @@ test('the journal cut at every length, and gone, and garbage: no bad piece count
   const lies = Buffer.from(whole)
   lies.writeUInt32BE(4, 8) // an index that does not fit its check
   expect(await heldWith(lies)).toEqual([0, 9])
+  await writeFile(journal, lies)
+  expect([...(await readPieceJournal(journal))!]).toEqual([0, 9])
   expect(await heldWith(Buffer.alloc(40, 0xff))).toEqual([0, 3, 9])
 })
 
