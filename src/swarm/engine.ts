@@ -77,4 +77,6 @@ export interface EngineOptions {
   readonly networks: readonly string[]
   /** Connections an artifact at most. Default 50. */
   readonly maxPeers?: number
+  /** Payload sent to peers at most, over all artifacts. Default: no limit. Engine `native` only. */
+  readonly uploadBytesPerSecond?: number
 }

@@ -1,0 +1,240 @@
+/**
+ * The fetching half of a swarm: keeps every peer's pipeline full of what the picker chooses, puts pieces together, has the store
+ * judge them, and draws the consequences for who brought them.
+ */
+
+import { pieceSize } from '../../core/artifact.ts'
+import { ContentError } from '../../core/errors.ts'
+import type { PieceStore } from '../../core/piece-store.ts'
+import { MiB } from '../../core/units.ts'
+import { BufferPool } from './buffer-pool.ts'
+import { Evidence } from './evidence.ts'
+import type { Block, PartialPiece } from './partial-piece.ts'
+import type { Peer } from './peer.ts'
+import { Picker } from './picker.ts'
+import type { Request } from './pipeline.ts'
+import { type Experience, grantsFor } from './trust.ts'
+
+/** Memory for pieces under way, and how many may be at the most and must be at the least. */
+const startedBytes = 24 * MiB
+const mostStarted = 96
+const fewestStarted = 4
+/** Blocks nobody asked for: a race explains a few. */
+const unaskedLimitBytes = 2 * MiB
+
+export interface DownloadParts {
+  readonly store: PieceStore
+  readonly peers: Iterable<Peer>
+  readonly random: () => number
+  readonly now: () => number
+  /** `host` brought a bad piece. */
+  readonly onStrike: (host: string) => void
+  /** The store cannot be written. */
+  readonly onFault: (error: unknown) => void
+}
+
+export class Download {
+  readonly picker: Picker
+  readonly #parts: DownloadParts
+  readonly #pool: BufferPool
+  readonly #evidence = new Evidence()
+  /** Complete pieces that the store is looking at. */
+  readonly #judged = new Set<PartialPiece>()
+  /** Peers that could be asked if there were something to ask for. */
+  readonly #hungry = new Set<Peer>()
+  #waking: NodeJS.Immediate | undefined
+  #stopped = false
+  #good = 0
+  #bad = 0
+  /** Payload of good pieces; payload thrown away. */
+  bytesIn = 0
+  bytesWasted = 0
+
+  constructor(parts: DownloadParts) {
+    const { layout, have } = parts.store
+    const most = Math.max(fewestStarted, Math.min(mostStarted, Math.floor(startedBytes / layout.pieceLength)))
+    this.#parts = parts
+    this.#pool = new BufferPool(Math.min(layout.pieceLength, layout.length), most)
+    this.picker = new Picker({
+      have,
+      mostStarted: most,
+      buffer: piece => this.#pool.take(pieceSize(layout, piece)),
+      onEnded: partial => this.#recycle(partial),
+      random: parts.random,
+    })
+  }
+
+  /** Ask the peer for as much as its pipeline takes. */
+  fill(peer: Peer): void {
+    if (this.#stopped || peer.choking || peer.wanted === 0 || peer.connection.closed) return
+    const now = this.#parts.now()
+    const grants = () => grantsFor(peer, this.#parts.peers, this.#experience())
+    while (peer.pipeline.room(now) > 0) {
+      const block = this.picker.next(peer, peer.pipeline.blockBytes(now), grants)
+      if (!block) {
+        this.#hungry.add(peer)
+        return
+      }
+      peer.request(this.picker.started.get(block.piece)!, block, now)
+    }
+    this.#hungry.delete(peer)
+  }
+
+  block(peer: Peer, piece: number, begin: number, bytes: Uint8Array): void {
+    const now = this.#parts.now()
+    const request = peer.pipeline.answered(piece, begin, bytes.length, now)
+    if (!request) {
+      this.#unasked(peer, bytes.length)
+      return
+    }
+    peer.bytesIn += bytes.length
+    peer.usefulAt = now
+    const { partial } = request
+    const welcome = this.picker.started.get(piece) === partial && (!partial.exclusive || partial.owner === peer)
+    const fresh = welcome ? partial.fill(begin, bytes, peer) : 0
+    this.bytesWasted += bytes.length - fresh
+    if (fresh === 0) return
+    if (partial.doubled) this.#withdraw(piece, other => partial.holds(other))
+    if (partial.complete) void this.#judge(partial)
+  }
+
+  /** The peer will not answer this request. */
+  rejected(peer: Peer, { piece, begin, length }: Block): void {
+    const request = peer.pipeline.refused(piece, begin, length)
+    if (!request || request.lapsed) return
+    this.#release(peer, [request])
+    // It lacks what it claimed, or cannot read it: to ask again at once would go on for ever.
+    if (!peer.choking) this.#lacks(peer, piece)
+  }
+
+  choked(peer: Peer): void {
+    // With BEP 6 each request is refused by name.
+    if (!peer.fast) this.#release(peer, peer.pipeline.clear())
+    this.picker.leave(peer)
+    this.#wake()
+  }
+
+  gone(peer: Peer): void {
+    this.#hungry.delete(peer)
+    this.#release(peer, peer.pipeline.clear())
+    this.picker.leave(peer)
+    if (peer.counted) for (const piece of peer.has.pieces()) this.picker.order.lost(piece)
+  }
+
+  /** A look at the clock. */
+  tick(now: number): void {
+    for (const peer of this.#parts.peers) if (peer.pipeline.late(now)) this.#release(peer, peer.pipeline.lapse())
+    this.#wake()
+  }
+
+  /** A piece is in the store, whoever put it there. */
+  stored(piece: number): void {
+    const partial = this.picker.started.get(piece)
+    if (partial && !this.#judged.has(partial)) this.#withdraw(piece, () => true)
+    this.picker.stored(piece)
+    for (const peer of this.#parts.peers) {
+      if (!peer.has.has(piece)) continue
+      peer.wanted--
+      peer.declare()
+    }
+  }
+
+  /** What the peer has was learnt in one go. */
+  inventory(peer: Peer): void {
+    const { have } = this.#parts.store
+    peer.counted = !peer.has.complete
+    for (const piece of peer.has.pieces()) {
+      if (!have.has(piece)) peer.wanted++
+      if (peer.counted) this.picker.order.gained(piece)
+    }
+  }
+
+  /** The peer has one piece more. */
+  have(peer: Peer, piece: number): void {
+    if (peer.counted) this.picker.order.gained(piece)
+    peer.barren = -1
+    if (!this.#parts.store.have.has(piece)) peer.wanted++
+  }
+
+  stop(): void {
+    this.#stopped = true
+    clearImmediate(this.#waking)
+    this.#hungry.clear()
+    this.#pool.clear()
+  }
+
+  async #judge(partial: PartialPiece): Promise<void> {
+    this.#judged.add(partial)
+    try {
+      const outcome = await this.#parts.store.put(partial.index, partial.bytes)
+      if (outcome === 'stored') this.#credit(partial)
+      else this.bytesWasted += partial.bytes.length
+    } catch (error) {
+      if (error instanceof ContentError) this.#blame(partial)
+      else this.#parts.onFault(error)
+    }
+    this.#judged.delete(partial)
+    this.#recycle(partial)
+    this.#wake()
+  }
+
+  #credit(partial: PartialPiece): void {
+    this.#good++
+    this.bytesIn += partial.bytes.length
+    const bringer = partial.soleBringer() as Peer | undefined
+    if (bringer) bringer.good++
+    for (const host of this.#evidence.convict(partial)) this.#parts.onStrike(host)
+  }
+
+  #blame(partial: PartialPiece): void {
+    this.#bad++
+    this.bytesWasted += partial.bytes.length
+    const culprit = partial.soleBringer()
+    if (!culprit) this.#evidence.record(partial)
+    if (this.picker.started.get(partial.index) === partial) this.picker.again(partial, !culprit)
+    if (culprit) this.#parts.onStrike(culprit.host)
+  }
+
+  #release(peer: Peer, requests: readonly Request[]): void {
+    for (const request of requests) this.picker.release(peer, request.partial, request)
+    if (requests.length > 0) this.#wake()
+  }
+
+  /** Nobody needs to answer these requests for a piece any more. */
+  #withdraw(piece: number, which: (block: Block) => boolean): void {
+    for (const peer of this.#parts.peers)
+      for (const request of peer.pipeline.withdraw(piece, which)) peer.cancel(request)
+  }
+
+  #lacks(peer: Peer, piece: number): void {
+    if (!peer.has.has(piece)) return
+    peer.has.clear(piece)
+    if (peer.counted) this.picker.order.lost(piece)
+    if (!this.#parts.store.have.has(piece)) peer.wanted--
+  }
+
+  #unasked(peer: Peer, bytes: number): void {
+    this.bytesWasted += bytes
+    peer.unasked += bytes
+    if (peer.unasked > unaskedLimitBytes) peer.connection.close('sends what nobody asked for')
+  }
+
+  /** A piece is no longer under way: its memory is free, unless the store still reads it. */
+  #recycle(partial: PartialPiece): void {
+    if (this.#judged.has(partial)) return
+    if (!partial.complete) this.bytesWasted += partial.received
+    this.#pool.give(partial.bytes)
+  }
+
+  #wake(): void {
+    if (this.#hungry.size === 0 || this.#stopped) return
+    this.#waking ??= setImmediate(() => {
+      this.#waking = undefined
+      for (const peer of [...this.#hungry]) this.fill(peer)
+    })
+  }
+
+  #experience(): Experience {
+    return { good: this.#good, bad: this.#bad, unstarted: this.picker.order.length }
+  }
+}

@@ -1,0 +1,152 @@
+/**
+ * A piece that has been started: its bytes so far, which 16 KiB units are free, asked for or here, and who brought each. Pure but
+ * for the buffer it fills.
+ *
+ * Requests may be larger than a unit (our own nodes), and any two may overlap in the end game; units make them comparable.
+ */
+import type { Bitfield } from '../../core/bitfield.ts'
+import { standardBlockBytes } from './message.ts'
+
+export const unitBytes = standardBlockBytes
+
+/** A span of one piece, as requests name it. `begin` is a multiple of `unitBytes`. */
+export interface Block {
+  readonly piece: number
+  readonly begin: number
+  readonly length: number
+}
+
+/** Who brings blocks: anything that tells peers apart. */
+export interface Bringer {
+  /** Its address: what a strike is held against. */
+  readonly host: string
+  /** What it says it has. */
+  readonly has: Bitfield
+}
+
+const here = 255
+
+export class PartialPiece {
+  readonly index: number
+  /** The piece; only units that are here mean anything. */
+  readonly bytes: Uint8Array
+  /** Comes whole from `owner`, because blocks of several peers did not make a good piece before. */
+  readonly exclusive: boolean
+  /** Who started or adopted it; with no owner it is anybody's to finish. */
+  owner: Bringer | undefined
+  /** Units nobody was asked for, units on their way, units not here yet. */
+  free: number
+  missing: number
+  /** Per unit: 0 free, 1-254 requests under way, 255 here. */
+  readonly #state: Uint8Array
+  readonly #from: (Bringer | undefined)[]
+  #firstFree = 0
+  /** Some of it was asked for more than once. */
+  doubled = false
+
+  constructor(index: number, bytes: Uint8Array, owner: Bringer, exclusive: boolean) {
+    this.index = index
+    this.bytes = bytes
+    this.owner = owner
+    this.exclusive = exclusive
+    const units = Math.ceil(bytes.length / unitBytes)
+    this.#state = new Uint8Array(units)
+    this.#from = Array<Bringer | undefined>(units).fill(undefined)
+    this.free = this.missing = units
+  }
+
+  get complete(): boolean {
+    return this.missing === 0
+  }
+
+  /** Nothing of it is on its way, and it waits for somebody to go on. */
+  get idle(): boolean {
+    return this.missing > 0 && this.free === this.missing
+  }
+
+  /** Bytes here. */
+  get received(): number {
+    return Math.min(this.bytes.length, (this.#state.length - this.missing) * unitBytes)
+  }
+
+  /** Take the first free units, as many as fit into `mostBytes` (at least one unit) side by side. */
+  take(mostBytes: number): Block | undefined {
+    if (this.free === 0) return undefined
+    while (this.#state[this.#firstFree] !== 0) this.#firstFree++
+    return this.#claim(this.#firstFree, mostBytes, state => state === 0)
+  }
+
+  /** Take units that others were asked for already (fewer than `mostRequests` each) and that `asked` does not have itself. */
+  double(mostBytes: number, mostRequests: number, asked: (unit: number) => boolean): Block | undefined {
+    const open = (state: number, unit: number) => state > 0 && state < mostRequests && !asked(unit)
+    const start = this.#state.findIndex(open)
+    if (start < 0) return undefined
+    this.doubled = true
+    return this.#claim(start, mostBytes, open)
+  }
+
+  /** A request will not be answered. */
+  release({ begin, length }: Block): void {
+    for (let unit = begin / unitBytes; unit * unitBytes < begin + length; unit++) {
+      const state = this.#state[unit]!
+      if (state === here || state === 0) continue
+      this.#state[unit] = state - 1
+      if (state > 1) continue
+      this.free++
+      this.#firstFree = Math.min(this.#firstFree, unit)
+    }
+  }
+
+  /**
+   * A block has arrived.
+   *
+   * @param begin A multiple of `unitBytes`; `block` reaches to the end of a unit or of the piece.
+   * @returns Bytes that were not here yet, and are now.
+   */
+  fill(begin: number, block: Uint8Array, from: Bringer): number {
+    let fresh = 0
+    for (let at = 0; at < block.length; at += unitBytes) {
+      const unit = (begin + at) / unitBytes
+      const state = this.#state[unit]!
+      if (state === here) continue
+      const bytes = block.subarray(at, at + unitBytes)
+      this.bytes.set(bytes, begin + at)
+      if (state === 0) this.free--
+      this.missing--
+      this.#state[unit] = here
+      this.#from[unit] = from
+      fresh += bytes.length
+    }
+    return fresh
+  }
+
+  /** All of the block is here. */
+  holds({ begin, length }: Block): boolean {
+    for (let unit = begin / unitBytes; unit * unitBytes < begin + length; unit++)
+      if (this.#state[unit] !== here) return false
+    return true
+  }
+
+  /** Who brought the whole of a complete piece; `undefined` when several did. */
+  soleBringer(): Bringer | undefined {
+    const [first] = this.#from
+    return this.#from.every(from => from === first) ? first : undefined
+  }
+
+  /** The units that are here, with their bytes and who brought them. */
+  *units(): Generator<{ unit: number; bytes: Uint8Array; from: Bringer }> {
+    for (const [unit, from] of this.#from.entries())
+      if (from) yield { unit, bytes: this.bytes.subarray(unit * unitBytes, (unit + 1) * unitBytes), from }
+  }
+
+  #claim(start: number, mostBytes: number, may: (state: number, unit: number) => boolean): Block {
+    const most = Math.max(1, Math.floor(mostBytes / unitBytes))
+    let end = start
+    while (end < this.#state.length && end - start < most && may(this.#state[end]!, end)) {
+      if (this.#state[end]!++ === 0) this.free--
+      end++
+    }
+    const begin = start * unitBytes
+    return { piece: this.index, begin, length: Math.min(end * unitBytes, this.bytes.length) - begin }
+  }
+}

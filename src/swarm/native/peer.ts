@@ -1,0 +1,262 @@
+/**
+ * One connected peer: what it has, what it wants, what it owes us. It turns messages into calls of the swarm's parts and keeps the
+ * protocol's state; the decisions are the parts' (picker, pipeline, trust, uploads, choker).
+ */
+import { type PieceLayout, pieceCount, pieceSize } from '../../core/artifact.ts'
+import { Bitfield } from '../../core/bitfield.ts'
+import type { PeerAddress, PeerView } from '../engine.ts'
+import type { Customer } from './choker.ts'
+import { Connection } from './connection.ts'
+import { clientOf, decodeExtensionHandshake, defaultRequestQueue, extensionHandshakeId } from './extension.ts'
+import type { Handshake } from './handshake.ts'
+import { largestBlockBytes, type Message, standardBlockBytes, WireError } from './message.ts'
+import type { Block, PartialPiece } from './partial-piece.ts'
+import type { Asker } from './picker.ts'
+import { Pipeline } from './pipeline.ts'
+import type { Standing } from './trust.ts'
+import type { Tuning } from './tuning.ts'
+import type { Requester, ServedBlock } from './upload.ts'
+import type { Wire } from './wire.ts'
+
+/** What a peer tells the swarm. Calls come in the middle of a chunk, `onTurn` after it. */
+export interface PeerEvents {
+  onInventory(peer: Peer): void
+  onHave(peer: Peer, piece: number): void
+  onBlock(peer: Peer, piece: number, begin: number, block: Uint8Array): void
+  onReject(peer: Peer, block: Block): void
+  onChoke(peer: Peer): void
+  onInterest(peer: Peer): void
+  onRequest(peer: Peer, block: Block): void
+  onCancel(peer: Peer, block: Block): void
+  onTurn(peer: Peer): void
+  onDrain(peer: Peer): void
+  onClose(peer: Peer, reason: string): void
+}
+
+export interface PeerParts {
+  readonly wire: Wire
+  readonly handshake: Handshake
+  readonly address: PeerAddress
+  readonly direction: 'in' | 'out'
+  readonly layout: PieceLayout
+  readonly tuning: Tuning
+  readonly now: () => number
+  readonly strikes: (host: string) => number
+  readonly events: PeerEvents
+}
+
+export class Peer implements Asker, Customer, Requester, Standing {
+  readonly address: PeerAddress
+  readonly direction: 'in' | 'out'
+  readonly id: string
+  readonly fast: boolean
+  readonly extended: boolean
+  readonly has: Bitfield
+  readonly pipeline: Pipeline
+  readonly connection: Connection
+  readonly connectedAt: number
+  readonly #layout: PieceLayout
+  readonly #events: PeerEvents
+  readonly #strikes: (host: string) => number
+  /** Where it says that it listens. */
+  listenPort: number | undefined
+  #client: string
+  #inventoried = false
+  #blockBytes = standardBlockBytes
+  /** Its pieces are counted one by one in the rarity order: it did not have everything from the start. */
+  counted = true
+  /** Pieces it has that we lack. */
+  wanted = 0
+  /** It chokes us; we have told it that we are interested. */
+  choking = true
+  declared = false
+  /** It wants something of us; we choke it; since when. */
+  interested = false
+  choked = true
+  since: number
+  /** How much of the log of our new pieces it has been told. */
+  told = 0
+  current: PartialPiece | undefined
+  held = 0
+  barren = -1
+  good = 0
+  bytesIn = 0
+  bytesOut = 0
+  /** Payload it sent without being asked. */
+  unasked = 0
+  /** When payload last moved in either direction. */
+  usefulAt: number
+
+  constructor(parts: PeerParts) {
+    const { handshake, address, layout, now, events } = parts
+    this.address = address
+    this.direction = parts.direction
+    this.id = handshake.peerId
+    this.fast = handshake.fast
+    this.extended = handshake.extended
+    this.#client = clientOf(handshake.peerId)
+    this.#layout = layout
+    this.#events = events
+    this.#strikes = parts.strikes
+    this.connectedAt = this.since = this.usefulAt = now()
+    this.has = new Bitfield(pieceCount(layout))
+    this.pipeline = new Pipeline(now(), parts.tuning.requestMs, defaultRequestQueue, standardBlockBytes)
+    this.connection = new Connection(parts.wire, pieceCount(layout), now, {
+      onMessage: message => this.#hear(message),
+      onTurn: () => events.onTurn(this),
+      onDrain: () => events.onDrain(this),
+      onClose: reason => events.onClose(this, reason),
+    })
+  }
+
+  get host(): string {
+    return this.address.host
+  }
+
+  get strikes(): number {
+    return this.#strikes(this.host)
+  }
+
+  get ready(): boolean {
+    return this.connection.ready
+  }
+
+  asked(piece: number, unit: number): boolean {
+    return this.pipeline.asked(piece, unit)
+  }
+
+  view(): PeerView {
+    const { address, direction, bytesIn, bytesOut } = this
+    return { address, client: this.#client, direction, pieces: this.has.count, bytesIn, bytesOut }
+  }
+
+  request(partial: PartialPiece, block: Block, now: number): void {
+    this.pipeline.add(partial, block, now)
+    this.connection.out.block('request', block.piece, block.begin, block.length)
+  }
+
+  cancel(block: Block): void {
+    this.connection.out.block('cancel', block.piece, block.begin, block.length)
+  }
+
+  /** Say whether we want anything of it, when that has changed. */
+  declare(): void {
+    if (this.declared === this.wanted > 0) return
+    this.declared = !this.declared
+    this.connection.out.bare(this.declared ? 'interested' : 'notInterested')
+  }
+
+  setChoked(choked: boolean, now: number): void {
+    this.choked = choked
+    this.since = now
+    this.connection.out.bare(choked ? 'choke' : 'unchoke')
+  }
+
+  sendBlocks(blocks: readonly ServedBlock[]): void {
+    for (const { length } of blocks) this.bytesOut += length
+    this.connection.sendBlocks(blocks)
+    this.usefulAt = this.connection.saidAt
+  }
+
+  refuse({ piece, begin, length }: Block): void {
+    if (this.fast) this.connection.out.block('reject', piece, begin, length)
+  }
+
+  #hear(message: Message): void {
+    const events = this.#events
+    if (!this.fast && needsFast.has(message.type)) throw new WireError('a fast message without the fast extension')
+    switch (message.type) {
+      case 'piece':
+        events.onBlock(this, message.piece, message.begin, message.block)
+        break
+      case 'request':
+        events.onRequest(this, this.#inside(message))
+        break
+      case 'cancel':
+        events.onCancel(this, message)
+        break
+      case 'reject':
+        events.onReject(this, message)
+        break
+      case 'have':
+        this.#have(message.piece)
+        break
+      case 'bitfield':
+        this.#inventory(parseInventory(this.has.length, message.bytes))
+        break
+      case 'haveAll':
+        this.#inventory(Bitfield.full(this.has.length))
+        break
+      case 'haveNone':
+        this.#inventory(new Bitfield(this.has.length))
+        break
+      case 'choke':
+        this.choking = true
+        events.onChoke(this)
+        break
+      case 'unchoke':
+        this.choking = false
+        break
+      case 'interested':
+      case 'notInterested':
+        this.interested = message.type === 'interested'
+        events.onInterest(this)
+        break
+      case 'extended':
+        this.#extended(message.id, message.payload)
+        break
+      default: // keep-alive, hints, and what nobody has agreed on
+    }
+  }
+
+  #have(piece: number): void {
+    if (piece >= this.has.length) throw new WireError('a piece that does not exist')
+    this.#inventoried = true
+    if (this.has.has(piece)) return
+    this.has.set(piece)
+    this.#events.onHave(this, piece)
+  }
+
+  #inventory(said: Bitfield): void {
+    if (!this.#inventoried) {
+      this.#inventoried = true
+      for (const piece of said.pieces()) this.has.set(piece)
+      this.#events.onInventory(this)
+      return
+    }
+    // aria2 sends its bitfield again where that is shorter than many haves. What is not new costs a look at each byte.
+    for (const [at, byte] of said.bytes.entries())
+      if (byte !== this.has.bytes[at])
+        for (let piece = at * 8; piece < at * 8 + 8; piece++) if (said.has(piece)) this.#have(piece)
+  }
+
+  #extended(id: number, payload: Uint8Array): void {
+    if (id !== extensionHandshakeId) return
+    const { client, port, requestQueue, blockBytes } = decodeExtensionHandshake(payload)
+    if (client !== '') this.#client = client
+    this.listenPort = port
+    this.pipeline.requestLimit = requestQueue
+    this.pipeline.blockLimit = Math.min(blockBytes, this.#layout.pieceLength)
+    // Never back: answers to larger requests may be on their way.
+    this.#blockBytes = Math.max(this.#blockBytes, this.pipeline.blockLimit)
+    this.connection.allowBlocks(this.#blockBytes)
+  }
+
+  /** @throws WireError when the block is not inside a piece, empty, or larger than we ever offer. */
+  #inside(block: Block): Block {
+    const { piece, begin, length } = block
+    if (piece >= this.has.length || length < 1 || length > largestBlockBytes) throw new WireError('no such block')
+    if (begin + length > pieceSize(this.#layout, piece)) throw new WireError('a block beyond the piece')
+    return block
+  }
+}
+
+const needsFast: ReadonlySet<Message['type']> = new Set(['haveAll', 'haveNone', 'reject'])
+
+function parseInventory(pieces: number, bytes: Uint8Array): Bitfield {
+  try {
+    return new Bitfield(pieces, bytes)
+  } catch {
+    throw new WireError('a spare bit is set')
+  }
+}

@@ -1,0 +1,39 @@
+/** The engine's limits in time and number, in one place. Tests shorten them; nobody else needs to. */
+import { minute, second } from '../../core/units.ts'
+
+export interface Tuning {
+  /** A connection that has not said its 68 bytes by then is closed. */
+  readonly handshakeMs: number
+  /** A peer that completes no block for so long is passed over, and asked for little until it does. */
+  readonly requestMs: number
+  /** Times in a row that may happen before the peer is dropped. */
+  readonly lapses: number
+  /** A peer that says nothing at all, not even keep-alive, for so long is dropped. BEP 3 has everybody speak every two minutes. */
+  readonly silenceMs: number
+  readonly keepAliveMs: number
+  /** A peer that takes nothing of what is sent to it for so long is dropped. */
+  readonly stuckMs: number
+  /** How often all the above is looked at. */
+  readonly tickMs: number
+  /** Connections without a handshake yet, per engine; the oldest gives way, because honest peers greet at once. */
+  readonly halfOpen: number
+  /** Dials of a swarm under way; and begun per tick. */
+  readonly dialsAtOnce: number
+  readonly dialsPerTick: number
+  /** Connections of one address to a swarm; loopback, where only this machine's own processes are, is not counted. */
+  readonly perHost: number
+}
+
+export const defaultTuning: Tuning = {
+  handshakeMs: 5 * second,
+  requestMs: 5 * second,
+  lapses: 3,
+  silenceMs: 3 * minute,
+  keepAliveMs: minute,
+  stuckMs: minute,
+  tickMs: second,
+  halfOpen: 128,
+  dialsAtOnce: 8,
+  dialsPerTick: 20,
+  perHost: 4,
+}
