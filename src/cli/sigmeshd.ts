@@ -1,5 +1,6 @@
 /** `sigmeshd`: the two services. What one of them needs loads only when it runs. */
 import { nodeCommand } from './commands/node.ts'
+import { originCommand } from './commands/origin.ts'
 import { programCommand, withExamples, withServiceHelp } from './help.ts'
 import { run } from './main.ts'
 
@@ -9,6 +10,7 @@ export function sigmeshdProgram() {
     'The services of sigmesh: the node on every machine, and the origin that they fetch from.',
   )
   nodeCommand(program)
+  originCommand(program)
   withExamples(program, [['sigmeshd node --config /etc/sigmesh/node.toml', 'the node of this machine']])
   return withServiceHelp(program)
 }

@@ -2,6 +2,7 @@
 import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
 import { stringify } from 'smol-toml'
 import { describe, expect, onTestFinished, test } from 'vitest'
@@ -34,12 +35,11 @@ async function lonelyNode() {
 async function startService(args: readonly string[], env: NodeJS.ProcessEnv = {}) {
   const child = startCli(args, { ...daemon, env })
   const stderr = text(child.stderr)
-  const log = text(child.stdout)
   const exit = once(child, 'close')
   onTestFinished(() => {
     child.kill('SIGKILL')
   })
-  return { child, exit, stderr, log }
+  return { child, exit, stderr }
 }
 
 describe('help', () => {
@@ -77,7 +77,8 @@ describe('the node', () => {
 
   test('logs JSON lines only', async () => {
     const { args, socket } = await lonelyNode()
-    const { child, exit, log } = await startService(args)
+    const { child, exit } = await startService(args)
+    const log = text(child.stdout)
     await expect
       .poll(() => runCli(['--socket', socket, 'history']), { timeout: 10_000 })
       .toMatchObject({ stdout: expect.stringContaining('failed') })
@@ -93,6 +94,7 @@ describe('the node', () => {
   test('a second one on the same state is refused, and the first lives on', async () => {
     const { args, socket } = await lonelyNode()
     const { child, exit } = await startService(args)
+    child.stdout.resume()
     await expect.poll(() => runCli(['--socket', socket, 'status']), { timeout: 10_000 }).toMatchObject({ code: 0 })
     const second = await runCli(args, daemon)
     expect(second).toMatchObject({ code: exitCodes.failed, stderr: expect.stringMatching(/ \[state_busy\]\n/) })
@@ -100,6 +102,24 @@ describe('the node', () => {
     child.kill('SIGTERM')
     await exit
   })
+})
+
+test('the origin answers on its port, and ends in order', async () => {
+  const directory = await scratchDir()
+  const file = join(directory, 'origin.toml')
+  const config = {
+    repository: join(directory, 'repository'),
+    state_dir: join(directory, 'state'),
+    listen: { address: '127.0.0.1', port: 0 },
+  }
+  await writeFile(file, stringify(config))
+  const { child, exit } = await startService(['origin', '--config', file])
+  const lines = createInterface(child.stdout)[Symbol.asyncIterator]()
+  let started: { msg?: string; url?: string } = {}
+  while (started.msg !== 'origin started') started = JSON.parse((await lines.next()).value!)
+  expect((await fetch(`${started.url}/v1/health`)).status).toBe(503)
+  child.kill('SIGTERM')
+  expect(await exit).toEqual([0, null])
 })
 
 describe.each(sigmeshdProgram().commands.map(command => command.name()))(
