@@ -7,11 +7,13 @@ import { builtinModules } from 'node:module'
 import { join } from 'node:path/posix'
 import { parseAst } from 'vitest/node'
 
-export interface Import {
+interface Import {
   /** Path from the project's top for our own files, else the bare package: `src/core/units.ts`, `zod`, `node:fs`. */
   readonly target: string
   /** Imported names; `*` for a whole module. */
   readonly names: readonly string[]
+  /** Erased before the program runs. */
+  readonly typeOnly: boolean
 }
 
 export interface SourceFile {
@@ -37,7 +39,7 @@ export function parseSource(path: string, text: string): SourceFile {
   const imports: Import[] = []
   visit(parseAst(text, { lang: 'ts' }, path) as unknown as AstNode, node => {
     const found = importOf(node)
-    if (found) imports.push({ target: resolve(path, found.specifier), names: found.names })
+    if (found) imports.push({ target: resolve(path, found.specifier), names: found.names, typeOnly: found.typeOnly })
   })
   return { path, text, imports, lines: text.split('\n').length - 1 }
 }
@@ -55,15 +57,18 @@ export function reachable(sources: readonly SourceFile[], entries: readonly stri
   return cameFrom
 }
 
-/** The files of one import cycle in order, or undefined when there is none. */
+/**
+ * The files of one import cycle in order, or undefined when there is none. Types do not count: two values that hold each other may name
+ * each other, and nothing of that is loaded; a cycle of values depends on who is loaded first.
+ */
 export function findCycle(sources: readonly SourceFile[]): string[] | undefined {
   const byPath = new Map(sources.map(source => [source.path, source]))
   const done = new Set<string>()
   const walk = (path: string, trail: readonly string[]): string[] | undefined => {
     if (trail.includes(path)) return [...trail.slice(trail.indexOf(path)), path]
     if (done.has(path)) return undefined
-    for (const { target } of byPath.get(path)?.imports ?? []) {
-      const cycle = byPath.has(target) ? walk(target, [...trail, path]) : undefined
+    for (const { target, typeOnly } of byPath.get(path)?.imports ?? []) {
+      const cycle = byPath.has(target) && !typeOnly ? walk(target, [...trail, path]) : undefined
       if (cycle) return cycle
     }
     done.add(path)
@@ -78,6 +83,8 @@ export function findCycle(sources: readonly SourceFile[]): string[] | undefined 
 
 interface AstNode {
   readonly type: string
+  readonly importKind?: string
+  readonly exportKind?: string
   readonly source?: { readonly value?: unknown } | null
   readonly specifiers?: readonly {
     readonly type: string
@@ -86,7 +93,7 @@ interface AstNode {
   }[]
 }
 
-function importOf(node: AstNode): { specifier: string; names: string[] } | undefined {
+function importOf(node: AstNode): { specifier: string; names: string[]; typeOnly: boolean } | undefined {
   if (
     ![
       'ImportDeclaration',
@@ -102,7 +109,8 @@ function importOf(node: AstNode): { specifier: string; names: string[] } | undef
   const names = node.specifiers?.map(
     each => each.imported?.name ?? (each.type === 'ExportSpecifier' ? each.local.name : '*'),
   )
-  return { specifier, names: names ?? ['*'] }
+  const typeOnly = node.type === 'TSImportType' || node.importKind === 'type' || node.exportKind === 'type'
+  return { specifier, names: names ?? ['*'], typeOnly }
 }
 
 function visit(node: AstNode, see: (node: AstNode) => void): void {
