@@ -46,13 +46,8 @@ export async function runCommand(
   signal: AbortSignal,
 ): Promise<CommandResult> {
   signal.throwIfAborted()
-  const [program, ...args] = argv
-  const child = spawn(program!, args, {
-    cwd: '/',
-    env: { PATH: searchPath, LANG: 'C.UTF-8', ...environment },
-    stdio: ['ignore', 'pipe', 'pipe'],
-    detached: true, // a process group of its own: what the command starts ends with it
-  })
+  const child = start(argv, environment)
+  if (child instanceof Error) return { ok: false, ending: couldNotStart(child), output: '' }
   const output = collectTail(child)
   const ended = endingOf(child)
   const stop = new AbortController()
@@ -68,12 +63,29 @@ export async function runCommand(
   }
 }
 
+/** @returns The error instead, for those that Node throws at once (E2BIG, a NUL in an argument); others come as an event. */
+function start([program, ...args]: readonly string[], environment: Readonly<Record<string, string>>) {
+  try {
+    return spawn(program!, args, {
+      cwd: '/',
+      env: { PATH: searchPath, LANG: 'C.UTF-8', ...environment },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true, // a process group of its own: what the command starts ends with it
+    })
+  } catch (error) {
+    if (error instanceof Error) return error
+    throw error
+  }
+}
+
+function couldNotStart(error: Error): string {
+  return `cannot be started: ${'code' in error ? error.code : error.message}`
+}
+
 /** Resolves, and never rejects, when the process itself has ended; what it left behind may live on. */
 function endingOf(child: ChildProcess): Promise<{ ok: boolean; ending: string }> {
   return new Promise(resolve => {
-    child.once('error', error =>
-      resolve({ ok: false, ending: `cannot be started: ${'code' in error ? error.code : error.message}` }),
-    )
+    child.once('error', error => resolve({ ok: false, ending: couldNotStart(error) }))
     child.once('exit', (code, by) =>
       resolve({ ok: code === 0, ending: code === null ? `killed by ${by}` : `exit status ${code}` }),
     )
