@@ -301,7 +301,11 @@ describe('metadata', () => {
   })
 
   test.each([403, 404])('that the origin does not have (%i) is undefined, and costs no connection', async status => {
-    const { server, client } = await against(socket => reply(socket, status, '{"error":"no"}'))
+    const { server, client } = await against(async socket => {
+      socket.write(`HTTP/1.1 ${status} X\r\ncontent-length: 2\r\n\r\n`)
+      await delay(10)
+      socket.write('no')
+    })
     for (let turn = 0; turn < 5; turn++) expect(await client.metadata('/metadata/2.root.json', 1000)).toBeUndefined()
     expect(server.accepted).toBeLessThanOrEqual(2)
   })

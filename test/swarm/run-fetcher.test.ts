@@ -1,0 +1,48 @@
+import { expect, test } from 'vitest'
+import { systemClock } from '../../src/core/clock.ts'
+import { KiB } from '../../src/core/units.ts'
+import type { RangeOptions } from '../../src/swarm/origin-client.ts'
+import { RunFetcher } from '../../src/swarm/run-fetcher.ts'
+import { Slice } from '../../src/swarm/slice.ts'
+import { makeArtifact } from '../support/artifact.ts'
+import { MemoryPieceStore } from '../support/memory-piece-store.ts'
+
+const pieceLength = 16 * KiB
+const fixture = makeArtifact({ length: 4 * pieceLength, pieceLength })
+const { artifact, content } = fixture
+
+test('pieces that were dealt away while an earlier one of the same chunk was stored are not stored', async () => {
+  const store = MemoryPieceStore.of(fixture)
+  const slice = new Slice(artifact, store.have, systemClock)
+  const lease = { seat: 'a', leaseMs: 60_000 }
+  slice.deal({ ...lease, pieces: [0, 1, 2, 3] })
+  store.onPiece(() => slice.deal({ ...lease, pieces: [2] }))
+  const client = {
+    // The whole range as one chunk, as small pieces come on a fast line.
+    fetchRange: async (_: string, { start, end }: { start: number; end: number }, __: number, options: RangeOptions) =>
+      options.onChunk(content.subarray(start, end)),
+  }
+  const fetcher = new RunFetcher({ client, artifact, path: '/x', store }, slice)
+  await fetcher.fetch(slice.claim()!, new AbortController().signal, () => {})
+  expect([...store.have.pieces()]).toEqual([0, 2])
+  expect(fetcher).toMatchObject({ received: 4 * pieceLength, wasted: 2 * pieceLength })
+})
+
+test('what many broken runs leave behind is bounded', async () => {
+  const store = MemoryPieceStore.of(fixture)
+  const slice = new Slice(artifact, store.have, systemClock)
+  slice.deal({ seat: 'a', leaseMs: 60_000, pieces: [0, 1, 2, 3] })
+  const client = {
+    fetchRange: async (_: string, { start }: { start: number }, __: number, options: RangeOptions) => {
+      await options.onChunk(content.subarray(start, start + 100))
+      throw new Error('cut')
+    },
+  }
+  const fetcher = new RunFetcher({ client, artifact, path: '/x', store }, slice)
+  for (const piece of [0, 1, 2, 3]) {
+    const run = fetcher.fetch({ first: piece, last: piece }, new AbortController().signal, () => {})
+    await expect(run).rejects.toThrow('cut')
+  }
+  // The two latest are kept to go on from.
+  expect(fetcher).toMatchObject({ received: 400, wasted: 200 })
+})
