@@ -1,8 +1,10 @@
 /** An artifact on a disk that fails at any one call, in the life of the artifact; then a restart on a mended disk. */
 import { readdirSync } from 'node:fs'
+import { readdir } from 'node:fs/promises'
 import { expect, test, vi } from 'vitest'
 import { sha256 } from '../../src/core/digest.ts'
 import { StoreError } from '../../src/core/errors.ts'
+import { day } from '../../src/core/units.ts'
 import { atEveryPoint, faultModes } from '../support/faulty-disk.ts'
 import { scratchDir } from '../support/scratch.ts'
 import { fill, holdFinished, noon, openStore, piece, smallArtifact } from './artifact-fixture.ts'
@@ -72,5 +74,22 @@ test.each(faults)(
       expect(sha256(await whole.handle.readFile())).toBe(artifact.sha256)
     })
     expect(points).toBeGreaterThanOrEqual(4) // sync, rename, sync of the directory, removal of the journal
+  },
+)
+
+test.each(faults)(
+  'an open that %s with %s leaves nothing on the disk that the store does not know of',
+  async (mode, code) => {
+    await atEveryPoint(mode, code, async (faulty, point) => {
+      const directory = await scratchDir()
+      const store = await openStore(directory)
+      const outcome = await faulty(() => store.open(artifact, pieceHashes)).catch(error => error)
+      if (!(outcome instanceof Error)) await outcome.close()
+      await store.sweep(noon + 2 * day, new Set())
+      expect(
+        (await readdir(directory)).filter(name => !name.endsWith('.tmp')),
+        `point ${point}`,
+      ).toEqual([])
+    })
   },
 )
