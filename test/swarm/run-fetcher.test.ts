@@ -46,3 +46,24 @@ test('what many broken runs leave behind is bounded', async () => {
   // The two latest are kept to go on from.
   expect(fetcher).toMatchObject({ received: 400, wasted: 200 })
 })
+
+test('a run that came to its end is not ended by force, so its connection can be used again', async () => {
+  const store = MemoryPieceStore.of(fixture)
+  const slice = new Slice(artifact, store.have, systemClock)
+  slice.deal({ seat: 'a', leaseMs: 60_000, pieces: [0, 1] })
+  let ended: boolean | undefined
+  const client = {
+    fetchRange: async (
+      _: string,
+      { start, end }: { start: number; end: number },
+      __: number,
+      options: RangeOptions,
+    ) => {
+      await options.onChunk(content.subarray(start, end))
+      ended = options.signal?.aborted
+    },
+  }
+  const fetcher = new RunFetcher({ client, artifact, path: '/x', store }, slice)
+  await fetcher.fetch(slice.claim()!, new AbortController().signal, () => {})
+  expect(ended).toBe(false)
+})
