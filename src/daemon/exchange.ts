@@ -72,14 +72,16 @@ export class Exchange implements Stoppable {
       this.#lastPieceAt = clock.monotonic()
       this.#arrivals.add(pieceSize(release.full, piece))
     })
+    const artifact = release.full
     const path = artifactUrlPath(release)
-    this.#slice = holdSeat({ client: origin, artifact: release.full, path, store, node, site, clock, random, log })
+    const lanAddress = () => parts.lanAddress()
+    this.#slice = holdSeat({ client: origin, artifact, path, store, node, site, lanAddress, clock, random, log })
     const peers = findPeers({
       origin,
       swarm,
       store,
       site,
-      lanAddress: parts.lanAddress(),
+      lanAddress,
       port: parts.engine.port,
       peerId: `-SG0100-${randomBytes(6).toString('hex')}`,
       clock,

@@ -25,8 +25,8 @@ export interface PeerSearchParts {
   readonly swarm: Pick<Swarm, 'artifact' | 'addPeers'>
   readonly store: Pick<PieceStore, 'have' | 'onPiece'>
   readonly site: string
-  /** Where neighbours reach this node: its address inside the LAN, and the port of the engine. */
-  readonly lanAddress: string
+  /** Where neighbours reach this node: its address inside the LAN, as it is now, and the port of the engine. */
+  lanAddress(): string
   readonly port: number
   /** 20 characters. */
   readonly peerId: string
@@ -124,7 +124,8 @@ class PeerSearch implements Stoppable {
   }
 
   #params(event = this.#event()): AnnounceParams {
-    const { swarm, store, site, lanAddress, port, peerId } = this.#parts
+    const { swarm, store, site, port, peerId } = this.#parts
+    const lanAddress = this.#parts.lanAddress()
     const { artifact } = swarm
     // Whole pieces: the tracker only wants to know whether this is 0.
     const left = store.have.complete ? 0 : Math.max(1, artifact.length - store.have.count * artifact.pieceLength)

@@ -26,6 +26,8 @@ export interface SliceParts extends FetchParts {
   readonly client: Pick<OriginClient, 'seats' | 'fetchRange'>
   readonly node: string
   readonly site: string
+  /** The address that neighbours dial, as it is now. */
+  lanAddress(): string
   readonly clock: Clock
   /** In [0, 1). */
   readonly random: () => number
@@ -159,7 +161,8 @@ class Holder implements SeatHolder {
   async #renew(want: boolean, stopped: AbortSignal): Promise<number> {
     const { client, artifact, node, site, store } = this.#parts
     const { token } = this.#slice
-    const request = { node, site, artifact: artifact.sha256, have: store.have.toString(), want }
+    const lan = this.#parts.lanAddress()
+    const request = { node, site, artifact: artifact.sha256, have: store.have.toString(), want, lan }
     const answer = await client.seats(token === undefined ? request : { ...request, seat: token }, artifact, stopped)
     this.#slice.deal(answer)
     this.#fetcher.reconsider()

@@ -14,6 +14,7 @@ export interface Heard {
   readonly want: boolean
   readonly have: Bitfield
   readonly seat?: string | undefined
+  readonly lan?: string | undefined
 }
 
 export class FakeOrigin {
@@ -79,9 +80,9 @@ export class FakeOrigin {
 
   #seats(socket: Socket, request: RawRequest): void {
     const { artifact } = this.#fixture
-    const { have: base64, want, seat } = seatRequest.parse(JSON.parse(request.body))
+    const { have: base64, want, seat, lan } = seatRequest.parse(JSON.parse(request.body))
     const have = Bitfield.parse(pieceCount(artifact), base64)
-    this.heard.push({ want, have, seat })
+    this.heard.push({ want, have, seat, lan })
     if (this.onSeats?.(socket, request)) return
     this.#open = this.#open.filter(piece => !have.has(piece))
     if (want && this.#open.length <= 1) this.#deal(have)

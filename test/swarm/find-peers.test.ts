@@ -34,7 +34,7 @@ function search(tracker: Tracker, store = MemoryPieceStore.of(fixture), speed = 
     swarm: { artifact, addPeers: addresses => void found.push([...addresses]) },
     store,
     site: 'berlin',
-    lanAddress: '10.0.0.9',
+    lanAddress: () => '10.0.0.9',
     port: 6889,
     peerId: '-SG0100-abcdefghijkl',
     clock: scaledClock(speed),

@@ -53,6 +53,7 @@ async function site({ stored = [], of = fixture, origin: arrange }: Site = {}) {
     store,
     node: 'pc-7',
     site: 'berlin',
+    lanAddress: () => '10.0.0.9',
     clock,
     random: () => 0.5,
     log: silentLog,
@@ -75,6 +76,11 @@ test('alone in its site, a node gets everything, once, in runs', async () => {
   expect(origin.strays).toEqual([])
   expect(origin.ranges.length).toBeLessThanOrEqual(Math.ceil(pieces / 2) + 1)
   expect(holder.view()).toMatchObject({ bytesWan: content.length, bytesWasted: 0, lastError: null })
+})
+
+test('the origin hears where the node is in the LAN', async () => {
+  const { origin } = await site()
+  await expect.poll(() => origin.heard.at(0)?.lan).toBe('10.0.0.9')
 })
 
 test('an artifact of one byte', async () => {
