@@ -20,10 +20,12 @@ export interface PieceStore {
    */
   put(index: number, bytes: Uint8Array): Promise<'stored' | 'known'>
   /**
+   * @param into Memory of `length` bytes or more that may be used for the answer; without it, or when a store has the bytes already,
+   *   the answer is in memory of its own.
    * @returns Exactly `length` bytes of a stored piece.
    * @throws RangeError outside the piece; StoreError `piece_absent` when the piece is not stored, `disk_failed`.
    */
-  read(index: number, offset: number, length: number): Promise<Uint8Array>
+  read(index: number, offset: number, length: number, into?: Uint8Array): Promise<Uint8Array>
   /** Hear of every piece stored from now on. @returns Call it to stop listening. */
   onPiece(listener: (index: number) => void): () => void
 }

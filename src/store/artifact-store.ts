@@ -209,7 +209,7 @@ function lend(file: PieceFile, release: () => Promise<void>): OpenArtifact {
     pieces: file.pieces,
     have: file.have,
     put: (index, bytes) => file.put(index, bytes),
-    read: (index, offset, length) => file.read(index, offset, length),
+    read: (index, offset, length, into) => file.read(index, offset, length, into),
     onPiece: listener => file.onPiece(listener),
     close,
     [Symbol.asyncDispose]: close,

@@ -94,11 +94,11 @@ export class PieceFile implements PieceStore {
     }
   }
 
-  async read(index: number, offset: number, length: number): Promise<Uint8Array> {
+  async read(index: number, offset: number, length: number, into?: Uint8Array): Promise<Uint8Array> {
     const size = pieceSize(this.layout, index)
     if (!isWithin(offset, length, size)) throw new RangeError(`no bytes ${offset}+${length} in a piece of ${size}`)
     if (!this.#have.has(index)) throw new StoreError('piece_absent', `piece ${index} is not stored`, { index })
-    const bytes = Buffer.allocUnsafe(length)
+    const bytes = into?.subarray(0, length) ?? Buffer.allocUnsafe(length)
     const position = index * this.layout.pieceLength + offset
     if ((await onDisk(this.#path, () => readAt(this.#handle, bytes, position))) < length)
       throw new StoreError('disk_failed', `${this.#path} became shorter while it was in use`, { path: this.#path })

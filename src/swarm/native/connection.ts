@@ -63,6 +63,11 @@ export class Connection {
     return !this.#closed && this.#wire.socket.writableLength < readyBelowBytes
   }
 
+  /** Something is about to be said anyway. */
+  get talking(): boolean {
+    return this.#writer.length > 0
+  }
+
   get closed(): boolean {
     return this.#closed
   }
@@ -93,13 +98,15 @@ export class Connection {
     this.flush()
   }
 
-  sendBlocks(blocks: readonly ServedBlock[]): void {
+  /** @param onWritten Called once, when the socket does not need the bytes any more. */
+  sendBlocks(blocks: readonly ServedBlock[], onWritten: () => void): void {
     const { socket } = this.#wire
+    const last = blocks.at(-1)?.bytes.at(-1)
     socket.cork()
     this.flush()
     for (const { piece, begin, length, bytes } of blocks) {
       this.#write(pieceHead(piece, begin, length))
-      for (const part of bytes) this.#write(part)
+      for (const part of bytes) this.#write(part, part === last ? onWritten : undefined)
     }
     socket.uncork()
     this.#watch()
@@ -126,8 +133,8 @@ export class Connection {
     this.#events.onClose(reason)
   }
 
-  #write(bytes: Uint8Array): void {
-    this.#wire.socket.write(bytes)
+  #write(bytes: Uint8Array, onWritten?: () => void): void {
+    this.#wire.socket.write(bytes, onWritten)
     this.saidAt = this.#now()
   }
 

@@ -68,6 +68,8 @@ export class Download {
   fill(peer: Peer): void {
     if (this.#stopped || peer.choking || peer.wanted === 0 || peer.connection.closed) return
     const now = this.#parts.now()
+    // Requests go out several at a time: one write for them, and one read at the other end.
+    if (!peer.pipeline.hungry(now)) return
     const grants = () => grantsFor(peer, this.#parts.peers, this.#experience())
     while (peer.pipeline.room(now) > 0) {
       const block = this.picker.next(peer, peer.pipeline.blockBytes(now), grants)

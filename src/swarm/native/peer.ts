@@ -152,9 +152,9 @@ export class Peer implements Asker, Customer, Requester, Standing {
     this.connection.out.bare(choked ? 'choke' : 'unchoke')
   }
 
-  sendBlocks(blocks: readonly ServedBlock[]): void {
+  sendBlocks(blocks: readonly ServedBlock[], onWritten: () => void): void {
     for (const { length } of blocks) this.bytesOut += length
-    this.connection.sendBlocks(blocks)
+    this.connection.sendBlocks(blocks, onWritten)
     this.usefulAt = this.connection.saidAt
   }
 

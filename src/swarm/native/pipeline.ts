@@ -26,6 +26,8 @@ const slackMs = 200
 /** A block should not occupy a slow peer longer than this, or it cannot be asked for anything else. */
 const blockMs = 100
 const lapsedKept = 512
+/** Of the window. */
+const refillBelow = 0.75
 const unitsPerPiece = (16 * MiB) / unitBytes
 
 export class Pipeline {
@@ -65,6 +67,11 @@ export class Pipeline {
 
   get idle(): boolean {
     return this.#live === 0
+  }
+
+  /** So much has been answered that it is worth asking for more. */
+  hungry(now: number): boolean {
+    return this.#live === 0 || this.outstanding <= this.#window(now) * refillBelow
   }
 
   /** Bytes that may be asked for now; 0 or less: enough is under way. */

@@ -173,7 +173,7 @@ export class NativeSwarm implements Swarm, PeerEvents {
   onTurn(peer: Peer): void {
     peer.declare()
     this.#download.fill(peer)
-    this.#announcer.tell(peer)
+    if (peer.connection.talking) this.#announcer.tell(peer)
     if (this.#unjudged) this.#giveSlots()
     this.#uploads.pump()
   }

@@ -7,7 +7,7 @@
 import type { PieceStore } from '../../core/piece-store.ts'
 import { KiB, MiB } from '../../core/units.ts'
 import type { Block } from './partial-piece.ts'
-import { SlabCache } from './slab-cache.ts'
+import { type Slab, SlabCache } from './slab-cache.ts'
 import type { TokenBucket } from './token-bucket.ts'
 
 /** Requests we keep for a peer; told to it as `reqq`. libtorrent and aria2 pipeline up to 500. */
@@ -21,8 +21,8 @@ const pumpBytes = 4 * MiB
 export interface Requester {
   /** Its socket takes more. */
   readonly ready: boolean
-  /** Blocks and their bytes, in one write. */
-  sendBlocks(served: readonly ServedBlock[]): void
+  /** Blocks and their bytes, in one write. @param onWritten Called when nobody reads the bytes any more, sent or not. */
+  sendBlocks(served: readonly ServedBlock[], onWritten: () => void): void
   /** Say that a request will not be served, if the peer speaks BEP 6. */
   refuse(block: Block): void
 }
@@ -117,26 +117,28 @@ export class Uploads {
   #turn(peer: Requester, queue: Block[]): number {
     if (!peer.ready || this.#loading.has(peer)) return 0
     const served: ServedBlock[] = []
+    const lent: Slab[] = []
     let sum = 0
     for (const block of queue) {
       if (sum >= turnBytes) break
-      const bytes = this.#cache.get(block.piece, block.begin, block.length)
-      if (!bytes) {
+      const loan = this.#cache.borrow(block.piece, block.begin, block.length)
+      if (!loan) {
         void this.#load(peer, block)
         break
       }
+      lent.push(...loan.slabs)
       if (!this.#bucket.take(block.length, this.#now())) {
         this.#timer = setTimeout(() => this.#resume(), this.#bucket.wait())
         break
       }
-      served.push({ piece: block.piece, begin: block.begin, length: block.length, bytes })
+      served.push({ piece: block.piece, begin: block.begin, length: block.length, bytes: loan.bytes })
       sum += block.length
     }
-    if (sum > 0) {
-      queue.splice(0, served.length)
-      peer.sendBlocks(served)
-      this.bytesOut += sum
-    }
+    queue.splice(0, served.length)
+    this.bytesOut += sum
+    const giveBack = () => this.#cache.giveBack(lent)
+    if (sum > 0) peer.sendBlocks(served, giveBack)
+    else giveBack()
     return sum
   }
 
