@@ -5,13 +5,14 @@
  *   describeEngine('native', startNativeEngine)
  *
  * The cases stand in contract/: what an engine is for (transfer), how it behaves towards its caller and the network (conduct),
- * what a hostile peer must not achieve (hostile), and real clients (interop).
+ * what hostile peers must not achieve (liars, attackers), and real clients (interop).
  */
 import { describe, expect, test } from 'vitest'
+import { attackers } from './contract/attackers.ts'
 import { conduct } from './contract/conduct.ts'
-import { hostile } from './contract/hostile.ts'
 import { interop } from './contract/interop.ts'
 import { caseOf, type StartEngine } from './contract/lab.ts'
+import { liars } from './contract/liars.ts'
 import { transfer } from './contract/transfer.ts'
 
 /**
@@ -29,7 +30,8 @@ export function describeEngine(name: string, start: StartEngine, excused: Readon
   describe(`engine ${name}`, () => {
     transfer(remembering)
     conduct(remembering)
-    hostile(remembering)
+    liars(remembering)
+    attackers(remembering)
     interop(remembering)
     test('every excuse names a case', () => {
       expect([...reasons.keys()].filter(title => !titles.has(title))).toEqual([])

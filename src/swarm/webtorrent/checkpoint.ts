@@ -35,6 +35,7 @@ export class Checkpoint {
   #wire: Wire | undefined
   readonly #filter: FrameFilter
   #requests: Buffer[] = []
+  #handingOn = false
 
   constructor({ admit, layoutOf }: CheckpointRules) {
     this.#filter = new FrameFilter({
@@ -47,12 +48,12 @@ export class Checkpoint {
       },
     })
     this.inbound = new Transform({
-      transform: (chunk, _encoding, done) => done(this.#refused(() => this.#filter.feed(chunk))),
+      transform: (chunk, _encoding, done) => done(refusal(() => this.#filter.feed(chunk))),
     })
     this.outbound = new Transform({
       transform: (chunk, _encoding, done) => {
-        this.outbound.push(chunk)
-        done(this.#refused(() => this.#handOn()))
+        done(null, chunk)
+        this.#handOnSoon()
       },
     })
     this.inbound.on('pipe', source => {
@@ -68,13 +69,13 @@ export class Checkpoint {
   /** The wire behind it is known and welcome: from now on its requests are handed on. */
   attach(wire: Wire): void {
     this.#wire = wire
-    this.#handOn()
+    this.#handOnSoon()
   }
 
   #enqueue(message: Buffer): void {
     if (this.#requests.length >= queueLimit) throw new FrameError(`it has ${queueLimit} requests open`)
     this.#requests.push(message)
-    this.#handOn()
+    this.#handOnSoon()
   }
 
   #withdraw(message: Buffer): void {
@@ -84,23 +85,35 @@ export class Checkpoint {
     else this.inbound.push(message)
   }
 
-  #handOn(): void {
-    const wire = this.#wire
-    if (!wire) return
-    const backlog = wire._readableState.buffered
-    if (backlog > backlogLimitBytes) throw new FrameError('it does not read what it asks for')
-    const room = backlog < answersAheadBytes ? Math.max(0, answersAhead - wire.peerRequests.length) : 0
-    for (const request of this.#requests.splice(0, room)) this.inbound.push(request)
+  /** Once a turn of the event loop: only then does the wire count what was handed on before. */
+  #handOnSoon(): void {
+    if (this.#handingOn || !this.#wire) return
+    this.#handingOn = true
+    setImmediate(() => {
+      this.#handingOn = false
+      this.#handOn()
+    })
   }
 
-  /** @returns The reason to end the connection, null when there is none. */
-  #refused(step: () => void): Error | null {
-    try {
-      step()
-      return null
-    } catch (error) {
-      if (error instanceof FrameError) return error
-      throw error
+  #handOn(): void {
+    if (!this.#wire || this.inbound.destroyed) return
+    const backlog = this.#wire._readableState.buffered
+    if (backlog > backlogLimitBytes) {
+      this.inbound.destroy(new FrameError('it does not read what it asks for'))
+      return
     }
+    const room = backlog < answersAheadBytes ? Math.max(0, answersAhead - this.#wire.peerRequests.length) : 0
+    for (const request of this.#requests.splice(0, room)) this.inbound.push(request)
+  }
+}
+
+/** @returns The reason to end the connection, null when there is none. */
+function refusal(step: () => void): Error | null {
+  try {
+    step()
+    return null
+  } catch (error) {
+    if (error instanceof FrameError) return error
+    throw error
   }
 }

@@ -63,6 +63,7 @@ export class Door {
     const host = canonicalAddress(remoteAddress ?? '')
     if (remoteAddress === undefined || host === undefined || !this.#networks.allowed(host)) return false
     if (this.#isCrowded(host)) return false
+    socket.setNoDelay(true) // requests of 17 bytes would wait for the acknowledgement of the last one
     const key = keyOf(localPort === this.port, remoteAddress, remotePort ?? 0)
     this.#checkpoints.set(key, checkpoint)
     this.#hosts.set(checkpoint, host)

@@ -31,6 +31,16 @@ export function transfer(run: Case): void {
       })
     }
 
+    run('16 MiB at full speed pass over one connection', async lab => {
+      const fixture = makeArtifact({ length: 16 * MiB, pieceLength: 256 * KiB })
+      const [seeder, leecher] = [await lab.member(fixture, 'all'), await lab.member(fixture, 'none')]
+      leecher.swarm.addPeers([seeder.address])
+      await leecher.swarm.completed()
+      holdsExactly(leecher, fixture)
+      // A connection that was cut and dialled again begins at 0.
+      expect(leecher.swarm.peers().map(peer => peer.bytesIn)).toEqual([fixture.artifact.length])
+    })
+
     run('from one to four that know each other', async lab => {
       const fixture = makeArtifact({ length: 2 * MiB + 1 })
       const seeder = await lab.member(fixture, 'all')
