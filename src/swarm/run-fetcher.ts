@@ -67,7 +67,9 @@ export class RunFetcher {
         onChunk: async chunk => {
           this.received += chunk.length
           onBytes()
-          for (const { piece, bytes } of cutter.push(chunk)) await this.#put(piece, bytes)
+          let bad: ContentError | undefined
+          for (const { piece, bytes } of cutter.push(chunk)) bad = (await this.#put(piece, bytes)) ?? bad
+          if (bad) throw bad
           this.reconsider()
         },
       })
@@ -88,22 +90,25 @@ export class RunFetcher {
     for (const piece of [...this.#begun.keys()]) if (!this.#slice.wants(piece)) this.#dropBegun(piece)
   }
 
-  async #put(piece: number, bytes: Uint8Array): Promise<void> {
+  /** @returns The blame, when the piece is not the signed one; what comes behind it in the same chunk may still be good. */
+  async #put(piece: number, bytes: Uint8Array): Promise<ContentError | undefined> {
     // A chunk can reach into pieces behind the one that ended the run.
-    if (!this.#slice.wants(piece)) {
-      this.wasted += bytes.length
-      return
-    }
+    const put = this.#slice.wants(piece) ? this.#parts.store.put(piece, bytes) : 'unwanted'
     try {
-      if ((await this.#parts.store.put(piece, bytes)) === 'known') this.wasted += bytes.length
+      if ((await put) !== 'stored') this.wasted += bytes.length
+      return undefined
     } catch (error) {
       if (!(error instanceof ContentError)) throw error
       this.wasted += bytes.length
-      const times = (this.#mismatches.get(piece) ?? 0) + 1
-      this.#mismatches.set(piece, times)
-      const sentence = `piece ${piece} from the origin is not the signed one, for the ${ordinal(times)} time`
-      throw new ContentError('piece_mismatch', sentence, { cause: error, piece, times })
+      return this.#mismatch(piece, error)
     }
+  }
+
+  #mismatch(piece: number, cause: ContentError): ContentError {
+    const times = (this.#mismatches.get(piece) ?? 0) + 1
+    this.#mismatches.set(piece, times)
+    const sentence = `piece ${piece} from the origin is not the signed one, for the ${ordinal(times)} time`
+    return new ContentError('piece_mismatch', sentence, { cause, piece, times })
   }
 
   #takeBegun(piece: number): BegunPiece | undefined {

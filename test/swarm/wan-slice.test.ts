@@ -379,6 +379,7 @@ describe('what is no use going on with', () => {
     await complete(store)
     expect(store.puts.refused).toBe(1)
     expect(holder.view().bytesWasted).toBeGreaterThanOrEqual(pieceLength)
+    expect(holder.view().bytesWan).toBe(content.length)
     expect(store.content().equals(content)).toBe(true)
   })
 
