@@ -203,6 +203,10 @@ export const errorCatalog = {
       meaning: 'A private key is missing, unreadable, too open, or not the one that the root lists.',
       advice: 'Restore the key file that the message names, with mode 0600.',
     },
+    channel_missing: {
+      meaning: 'The repository has no channel of this name; nothing was published.',
+      advice: 'Correct the name, or give --new-channel to make it a channel.',
+    },
     source_unreadable: {
       meaning: 'What was to be published cannot be packed: missing, unreadable, changing, or not a file or directory.',
       advice: 'Correct the path that the message names; nothing was published.',
