@@ -172,7 +172,7 @@ export class TrustRepository {
     return meta['snapshot.json']!.version
   }
 
-  private write(files: readonly MetadataFile[]): void {
+  write(files: readonly MetadataFile[]): void {
     for (const { name, bytes } of files) this.files.set(name, bytes)
   }
 }

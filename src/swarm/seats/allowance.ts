@@ -1,6 +1,14 @@
 import { Bitfield } from '../../core/bitfield.ts'
 import { second } from '../../core/units.ts'
 
+/** Leave to send the bytes of one request. */
+export interface Draw {
+  /** May the sending go on with this piece? Not when the lease has lapsed, or the piece is another seat's by now. */
+  keeps(piece: number, now: number): boolean
+  /** Give back what was not sent. */
+  refund(bytes: number): void
+}
+
 /** A node on a line that breaks every transfer still gets on: one piece more each such span. */
 const trickleMs = 30 * second
 

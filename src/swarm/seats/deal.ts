@@ -20,7 +20,7 @@
 import { type PieceLayout, pieceCount, pieceSize } from '../../core/artifact.ts'
 import type { Bitfield } from '../../core/bitfield.ts'
 import { second } from '../../core/units.ts'
-import { Allowance } from './allowance.ts'
+import { Allowance, type Draw } from './allowance.ts'
 import { Holdings } from './holdings.ts'
 import { Lease } from './lease.ts'
 import type { SeatAnswer } from './protocol.ts'
@@ -38,14 +38,6 @@ export interface Ask {
   readonly want: boolean
   /** The token the node thinks it holds. */
   readonly token?: string | undefined
-}
-
-/** Leave to send bytes of one request. */
-export interface Draw {
-  /** May the sending go on with this piece? Not when the lease has lapsed, or the piece is another seat's by now. */
-  keeps(piece: number, now: number): boolean
-  /** Give back what was not sent. */
-  refund(bytes: number): void
 }
 
 const nobody = -1
@@ -131,6 +123,10 @@ export class Deal {
       this.#end(node)
       this.#holdings.replace(node.have, undefined, (piece, _, copies) => this.#lost(piece, copies))
     }
+  }
+
+  knows(node: string): boolean {
+    return this.#roster.find(node) !== undefined
   }
 
   /** Nodes counted, living leases with the pieces each has still to bring, and pieces held by the site in union. */

@@ -1,0 +1,173 @@
+/**
+ * What there is to serve, learned from the newest manifests on disk. A request never becomes a path: it is looked up here, and the
+ * paths are made of what the manifests say, in their strict grammar.
+ *
+ * The origin trusts its own disk and checks no signature: nodes do. It reads again when timestamp.json is another file, the one file
+ * that a publish replaces, and replaces last.
+ */
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Clock } from '../core/clock.ts'
+import type { Infohash, Sha256 } from '../core/digest.ts'
+import { asSha256 } from '../core/digest.ts'
+import { describeError } from '../core/errors.ts'
+import type { Log } from '../core/log.ts'
+import { artifactUrlPath, parseRelease, type Release, torrentUrlPath } from '../core/release.ts'
+import { channelName } from '../core/schema.ts'
+import { readMetadata } from '../signing/metadata.ts'
+import { limitBytes } from '../signing/rules.ts'
+import { readSmallFile } from '../store/small-file.ts'
+
+export interface Offer {
+  readonly release: Release
+  /** Of the artifact, on disk. */
+  readonly file: string
+  readonly torrentFile: string
+}
+
+interface Offers {
+  /** By the URL path of the artifact and by that of its torrent. */
+  readonly byPath: ReadonlyMap<string, Offer>
+  readonly bySha256: ReadonlyMap<Sha256, Offer>
+  readonly infohashes: ReadonlySet<Infohash>
+}
+
+/** A burst of requests looks at the disk once in this time. What is not found is looked for again at once. */
+const freshMs = 50
+/** A repository that cannot be read is tried again: it may be mended without a new timestamp.json. */
+const retryMs = 1000
+const nothing: Offers = { byPath: new Map(), bySha256: new Map(), infohashes: new Set() }
+
+export class Catalogue {
+  readonly #directory: string
+  readonly #clock: Clock
+  readonly #log: Log
+  #offers = nothing
+  #loaded = false
+  /** Of the timestamp.json whose repository is in force; and of one whose repository could not be read, tried last at. */
+  #stamp = ''
+  #failed = { stamp: '', at: Number.NEGATIVE_INFINITY }
+  #lookedAt = Number.NEGATIVE_INFINITY
+  #looking: Promise<void> | undefined
+
+  /** @param directory The repository: metadata/, targets/, torrents/. It may be empty as yet. */
+  constructor(directory: string, clock: Clock, log: Log) {
+    this.#directory = directory
+    this.#clock = clock
+    this.#log = log
+  }
+
+  byPath(urlPath: string): Promise<Offer | undefined> {
+    return this.#find(() => this.#offers.byPath.get(urlPath))
+  }
+
+  bySha256(sha256: Sha256): Promise<Offer | undefined> {
+    return this.#find(() => this.#offers.bySha256.get(sha256))
+  }
+
+  async knows(infohash: string): Promise<boolean> {
+    return (await this.#find(() => this.#offers.infohashes.has(infohash as Infohash) || undefined)) ?? false
+  }
+
+  /** Whether a whole repository has been read, now or before. */
+  async ready(): Promise<boolean> {
+    return (await this.#find(() => this.#loaded || undefined)) ?? false
+  }
+
+  async #find<T>(lookUp: () => T | undefined): Promise<T | undefined> {
+    const now = this.#clock.monotonic()
+    await this.#look(now - freshMs)
+    const found = lookUp()
+    if (found !== undefined) return found
+    await this.#look(now)
+    return lookUp()
+  }
+
+  /** See to it that the disk has been looked at since then: one look serves all who wait for it. */
+  async #look(since: number): Promise<void> {
+    while (this.#lookedAt < since) {
+      this.#looking ??= this.#reload(this.#clock.monotonic())
+      await this.#looking
+    }
+  }
+
+  async #reload(begunAt: number): Promise<void> {
+    const stamp = await stampOf(join(this.#directory, 'metadata', 'timestamp.json'))
+    const triedJustNow = stamp === this.#failed.stamp && begunAt - this.#failed.at < retryMs
+    if (stamp !== this.#stamp && !triedJustNow) await this.#load(stamp, begunAt)
+    this.#lookedAt = begunAt
+    this.#looking = undefined
+  }
+
+  /** A repository that cannot be read leaves the last one in force: one bad file must not take the artifacts of all away. */
+  async #load(stamp: string, now: number): Promise<void> {
+    try {
+      const releases = await this.#readReleases()
+      this.#offers = this.#index(releases)
+      this.#loaded = true
+      this.#stamp = stamp
+      this.#log.info({ releases: releases.map(release => `${release.channel} ${release.sequence}`) }, 'repository read')
+    } catch (error) {
+      const news = stamp !== this.#failed.stamp
+      this.#failed = { stamp, at: now }
+      if (news)
+        this.#log.error(describeError(error), 'the repository cannot be read; what was read before stays in force')
+    }
+  }
+
+  async #readReleases(): Promise<Release[]> {
+    const timestamp = readMetadata(
+      'timestamp',
+      'timestamp.json',
+      await this.#read('timestamp.json', limitBytes.timestamp),
+    )
+    const snapshotName = `${timestamp.body.snapshot.version}.snapshot.json`
+    const snapshot = readMetadata('snapshot', snapshotName, await this.#read(snapshotName, limitBytes.snapshot))
+    const releases: Release[] = []
+    for (const [channel, { version }] of snapshot.body.meta) {
+      if (!channelName.safeParse(channel).success) continue
+      const name = `${version}.${channel}.json`
+      const manifest = readMetadata('targets', name, await this.#read(name, limitBytes.targets))
+      for (const [path, { length, hashes, custom }] of manifest.body.targets) {
+        const release = parseRelease(channel, path, { length, sha256: asSha256(hashes.get('sha256')!), custom })
+        if (release) releases.push(release)
+      }
+    }
+    return releases
+  }
+
+  async #read(name: string, limit: number): Promise<Buffer> {
+    const bytes = await readSmallFile(join(this.#directory, 'metadata', name), limit)
+    if (bytes === undefined) throw new Error(`${name} is missing`)
+    if (bytes === 'too large') throw new Error(`${name} is larger than ${limit} bytes`)
+    return bytes
+  }
+
+  #index(releases: readonly Release[]): Offers {
+    const offers = releases.map(release => ({
+      release,
+      file: join(this.#directory, artifactUrlPath(release)),
+      torrentFile: join(this.#directory, torrentUrlPath(release.full)),
+    }))
+    return {
+      byPath: new Map(
+        offers.flatMap(offer => [
+          [artifactUrlPath(offer.release), offer],
+          [torrentUrlPath(offer.release.full), offer],
+        ]),
+      ),
+      bySha256: new Map(offers.map(offer => [offer.release.full.sha256, offer])),
+      infohashes: new Set(offers.map(offer => offer.release.full.infohash)),
+    }
+  }
+}
+
+/** Changes with the file: a publish makes a new one and renames it into place. Empty when there is none. */
+async function stampOf(path: string): Promise<string> {
+  try {
+    const { ino, size, mtimeNs } = await stat(path, { bigint: true })
+    return `${ino} ${size} ${mtimeNs}`
+  } catch {
+    return ''
+  }
+}

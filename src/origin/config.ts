@@ -1,0 +1,68 @@
+/**
+ * origin.toml: what the operator decides for the signing server.
+ *
+ *   repository = "/var/lib/sigmesh-origin/repository"    # metadata/, targets/ and torrents/, as `sigmesh publish` writes them
+ *   seats_per_site = 5
+ *
+ *   [listen]
+ *   address = "0.0.0.0"
+ *   port = 8400
+ */
+import { wholeNumber, z } from '../core/schema.ts'
+import { minute, second } from '../core/units.ts'
+
+const absolutePath = z.string().regex(/^\/[^\0]*$/, 'expected an absolute path')
+
+const listen = z
+  .strictObject({
+    address: z.union([z.ipv4(), z.ipv6()]).default('0.0.0.0'),
+    /** 0 takes a free one. */
+    port: wholeNumber.max(65_535).default(8400),
+  })
+  .prefault({})
+
+const limits = z
+  .strictObject({
+    connections: wholeNumber.min(10).default(10_000),
+    /** Of one address, which may be a whole branch behind one NAT. */
+    connections_per_address: wholeNumber.min(1).default(4000),
+    requests_per_minute_per_address: wholeNumber.min(1).default(120_000),
+    /** A connection on which nothing moves is closed after this. */
+    idle_timeout_ms: wholeNumber
+      .min(second)
+      .max(10 * minute)
+      .default(minute),
+    /** How long `stop` lets transfers go on. */
+    stop_timeout_ms: wholeNumber.max(minute).default(5 * second),
+    /** Nodes known of one artifact at one site. */
+    nodes_per_site: wholeNumber.min(1).max(65_535).default(5000),
+    /** Sites times artifacts in transfer. */
+    deals: wholeNumber.min(1).default(20_000),
+    /** Addresses the tracker keeps of one artifact at one site. */
+    peers_per_swarm: wholeNumber.min(1).default(2000),
+    /** Nodes times channels whose last report is kept. */
+    reports: wholeNumber.min(1).default(200_000),
+  })
+  .prefault({})
+
+export const originConfig = z.strictObject({
+  repository: absolutePath,
+  /** Where the origin keeps what nodes report. */
+  state_dir: absolutePath.default('/var/lib/sigmesh-origin'),
+  listen,
+  seats_per_site: wholeNumber.min(1).max(64).default(5),
+  lease_ms: wholeNumber
+    .min(300)
+    .max(10 * minute)
+    .default(6 * second),
+  /**
+   * `seats`: artifact bytes only for pieces dealt to the asker's lease, so that a site never costs more than about one copy,
+   * whatever its nodes do. `open`: for everybody; the same files may then come from a CDN or a plain file server.
+   */
+  payloads: z.enum(['seats', 'open']).default('seats'),
+  /** How often a client announces to the tracker. It is forgotten after three times this. */
+  announce_interval_s: wholeNumber.min(1).max(3600).default(30),
+  log_level: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+  limits,
+})
+export type OriginConfig = z.output<typeof originConfig>

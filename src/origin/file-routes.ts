@@ -1,0 +1,139 @@
+/**
+ * The files: metadata, torrents and artifacts. All but timestamp.json never change, so that caches and a CDN may keep them; each is
+ * found by looking its URL path up, none by joining what a client sent to a directory.
+ */
+import { join } from 'node:path'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Clock } from '../core/clock.ts'
+import { MiB } from '../core/units.ts'
+import type { Draw } from '../swarm/seats/allowance.ts'
+import { seatHeader } from '../swarm/seats/protocol.ts'
+import { ArtifactStream, openArtifact } from './artifact-stream.ts'
+import { type ByteRange, parseRange } from './byte-range.ts'
+import type { Catalogue, Offer } from './catalogue.ts'
+import type { OriginConfig } from './config.ts'
+import type { Egress } from './egress.ts'
+import { notFound, refuse } from './http-server.ts'
+import type { SeatBook } from './seat-book.ts'
+import { SmallFiles } from './small-files.ts'
+
+export interface FileParts {
+  readonly config: Pick<OriginConfig, 'repository' | 'payloads'>
+  readonly catalogue: Catalogue
+  readonly seats: SeatBook
+  readonly egress: Egress
+  readonly clock: Clock
+}
+
+const immutable = 'public, max-age=31536000, immutable'
+/** `timestamp.json`, `7.clamav.json`: no slash, no dot but these. */
+const metadataName = /^(?:timestamp|[1-9][0-9]{0,9}\.[a-z][a-z0-9-]{0,63})\.json$/
+const volatileJson = { 'content-type': 'application/json', 'cache-control': 'no-cache' }
+const immutableJson = { 'content-type': 'application/json', 'cache-control': immutable }
+const torrent = { 'content-type': 'application/x-bittorrent', 'cache-control': immutable }
+type Headers = typeof torrent
+const methods = ['GET', 'HEAD']
+/** A node without a seat asks for one before it tries again. */
+const retryAfterSeconds = 1
+
+export function addFileRoutes(app: FastifyInstance, parts: FileParts): void {
+  const files = new SmallFiles(16 * MiB, 128 * MiB)
+
+  app.route<{ Params: { name: string } }>({
+    method: methods,
+    url: '/metadata/:name',
+    handler: (request, reply) => {
+      const { name } = request.params
+      if (!metadataName.test(name)) return notFound(reply)
+      const headers = name === 'timestamp.json' ? volatileJson : immutableJson
+      return sendSmall(files, join(parts.config.repository, 'metadata', name), headers, request, reply)
+    },
+  })
+
+  app.route({
+    method: methods,
+    url: '/torrents/:name',
+    handler: async (request, reply) => {
+      const offer = await parts.catalogue.byPath(request.url)
+      return offer ? sendSmall(files, offer.torrentFile, torrent, request, reply) : notFound(reply)
+    },
+  })
+
+  app.route({
+    method: methods,
+    url: '/targets/:channel/:name',
+    handler: async (request, reply) => {
+      const offer = await parts.catalogue.byPath(request.url)
+      return offer ? sendArtifact(parts, offer, request, reply) : notFound(reply)
+    },
+  })
+}
+
+async function sendSmall(
+  files: SmallFiles,
+  path: string,
+  headers: Headers,
+  request: FastifyRequest,
+  reply: FastifyReply,
+) {
+  const file = await files.read(path)
+  if (!file) return notFound(reply)
+  reply.headers({ ...headers, etag: file.etag })
+  if (request.headers['if-none-match'] === file.etag) return reply.code(304).send()
+  reply.header('content-length', file.bytes.length)
+  return request.method === 'HEAD' ? reply.send() : reply.send(file.bytes)
+}
+
+async function sendArtifact(parts: FileParts, offer: Offer, request: FastifyRequest, reply: FastifyReply) {
+  const { length } = offer.release.full
+  const header = request.headers.range
+  const range = parseRange(header, length)
+  if (!range) return refuse(reply.header('content-range', `bytes */${length}`), 416, 'range_not_satisfiable')
+  if (request.method === 'HEAD') return describe(reply, { start: 0, end: length }, length, false).send()
+
+  const leave = admit(parts, offer, range, request.headers[seatHeader])
+  if (!leave) return refuse(reply.header('retry-after', retryAfterSeconds), 403, 'seat_required')
+  const stream = await openStream(parts, offer, range, leave)
+  return describe(reply, range, length, header !== undefined).send(stream)
+}
+
+/** Leave to send, and whom the bytes are for. */
+interface Leave {
+  readonly site?: string
+  readonly draw?: Draw
+}
+
+function admit({ config, seats }: FileParts, { release }: Offer, range: ByteRange, token: unknown): Leave | undefined {
+  const drawn = typeof token === 'string' ? seats.draw(token, release.full.sha256, range) : undefined
+  // Open payloads are counted for the site that shows a lease, and not refused to anybody.
+  return drawn ?? (config.payloads === 'open' ? {} : undefined)
+}
+
+async function openStream(parts: FileParts, { release, file }: Offer, range: ByteRange, { site, draw }: Leave) {
+  const { egress, clock, config } = parts
+  const { sha256, length, pieceLength } = release.full
+  const enforced = config.payloads === 'seats'
+  const options = {
+    range,
+    pieceLength,
+    keeps: (piece: number) => !enforced || draw!.keeps(piece, clock.monotonic()),
+    sent: (bytes: number) => egress.sent(site, sha256, bytes),
+    ended: (unsent: number) => draw?.refund(unsent),
+  }
+  try {
+    return new ArtifactStream(await openArtifact(file, length), options)
+  } catch (error) {
+    options.ended(range.end - range.start)
+    throw error
+  }
+}
+
+function describe(reply: FastifyReply, { start, end }: ByteRange, length: number, partial: boolean): FastifyReply {
+  if (partial) reply.code(206).header('content-range', `bytes ${start}-${end - 1}/${length}`)
+  return reply.headers({
+    'content-type': 'application/octet-stream',
+    'content-length': end - start,
+    'accept-ranges': 'bytes',
+    'cache-control': immutable,
+  })
+}

@@ -1,0 +1,95 @@
+/**
+ * The bare HTTP server of the origin, set up against hostile clients. What every route may rely on: a body is JSON of bounded size, an
+ * address has not asked too often, a slow or silent connection ends. What strangers learn: a code, never a stack, a path or a version.
+ *
+ *   unknown path, wrong method        404, empty
+ *   malformed HTTP                    400, empty, closed
+ *   a refusal                         { "error": { "code": "seat_required" } }
+ *   our own fault                     500 { "error": { "code": "internal" } }; the reason is in the log
+ */
+import type { Socket } from 'node:net'
+import rateLimit from '@fastify/rate-limit'
+import fastify, { type FastifyError, type FastifyInstance, type FastifyReply } from 'fastify'
+import type { Log } from '../core/log.ts'
+import { KiB, second } from '../core/units.ts'
+import { canonicalAddress } from '../swarm/networks.ts'
+import type { OriginConfig } from './config.ts'
+
+/** The longest legal body is a seat request for 65,536 pieces, about 12 KiB. */
+const bodyLimitBytes = 64 * KiB
+
+export async function createHttpServer(limits: OriginConfig['limits'], log: Log): Promise<FastifyInstance> {
+  const app = fastify({
+    logger: false,
+    bodyLimit: bodyLimitBytes,
+    exposeHeadRoutes: false,
+    requestTimeout: 15 * second,
+    connectionTimeout: limits.idle_timeout_ms,
+    keepAliveTimeout: limits.idle_timeout_ms,
+    forceCloseConnections: 'idle',
+    routerOptions: {
+      // The tracker reads its own; nobody else has one.
+      querystringParser: () => ({}),
+      maxParamLength: 200,
+    },
+    http: { headersTimeout: 10 * second, connectionsCheckingInterval: 2 * second, maxHeaderSize: 16 * KiB },
+    clientErrorHandler: (_, socket) => endMalformed(socket),
+    frameworkErrors: (_, __, reply) => void notFound(reply as unknown as FastifyReply),
+  })
+  limitConnections(app, limits)
+  app.removeContentTypeParser('text/plain')
+  await app.register(rateLimit, {
+    max: limits.requests_per_minute_per_address,
+    timeWindow: 60 * second,
+    cache: 20_000,
+    keyGenerator: request => canonicalAddress(request.ip) ?? request.ip,
+    addHeaders: { 'x-ratelimit-limit': false, 'x-ratelimit-remaining': false, 'x-ratelimit-reset': false },
+    addHeadersOnExceeding: { 'x-ratelimit-limit': false, 'x-ratelimit-remaining': false, 'x-ratelimit-reset': false },
+    errorResponseBuilder: () => Object.assign(new Error('too many requests'), { statusCode: 429 }),
+  })
+  app.setNotFoundHandler({ preHandler: app.rateLimit() }, (_, reply) => notFound(reply))
+  app.setErrorHandler((error: FastifyError, request, reply) => {
+    const status = error.statusCode ?? 500
+    if (status < 500) return refuse(reply, status, codes.get(status) ?? 'bad_request')
+    log.error({ error, method: request.method, route: request.routeOptions.url }, 'a request failed')
+    return refuse(reply, 500, 'internal')
+  })
+  return app
+}
+
+const codes: ReadonlyMap<number, string> = new Map([
+  [413, 'too_large'],
+  [415, 'not_json'],
+  [429, 'too_many_requests'],
+])
+
+/** A refusal that programs can read. */
+export function refuse(reply: FastifyReply, status: number, code: string): FastifyReply {
+  return reply.code(status).header('cache-control', 'no-store').send({ error: { code } })
+}
+
+export function notFound(reply: FastifyReply): FastifyReply {
+  return reply.code(404).header('cache-control', 'no-store').send()
+}
+
+/** So many connections in all, and so many of one address: whoever opens more finds them closed. */
+function limitConnections(app: FastifyInstance, limits: OriginConfig['limits']): void {
+  const open = new Map<string, number>()
+  app.server.maxConnections = limits.connections
+  app.server.on('connection', (socket: Socket) => {
+    const address = socket.remoteAddress ?? ''
+    const count = (open.get(address) ?? 0) + 1
+    open.set(address, count)
+    socket.once('close', () => {
+      const left = open.get(address)! - 1
+      if (left > 0) open.set(address, left)
+      else open.delete(address)
+    })
+    if (count > limits.connections_per_address) socket.destroy()
+  })
+}
+
+function endMalformed(socket: Socket): void {
+  if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n')
+  socket.destroySoon()
+}

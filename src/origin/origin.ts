@@ -1,0 +1,137 @@
+/**
+ * The origin: one port for everything that nodes need.
+ *
+ *   GET  /metadata/…, /torrents/…      what is signed; open to all, cacheable
+ *   GET  /targets/…                    artifact bytes, for who holds a seat (unless `payloads = "open"`)
+ *   POST /v1/seats                     swarm/seats/protocol.ts
+ *   POST /v1/reports                   core/report.ts
+ *   GET  /announce/<site>              the tracker
+ *   GET  /v1/health                    200 once a repository has been read, 503 before
+ *   GET  /v1/stats                     for this machine only: a request from elsewhere, or through a proxy, gets a 404
+ */
+import type { AddressInfo } from 'node:net'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { type Clock, systemClock } from '../core/clock.ts'
+import { type Stoppable, stopAll } from '../core/lifecycle.ts'
+import type { Log } from '../core/log.ts'
+import type { NodeReport } from '../core/report.ts'
+import { second } from '../core/units.ts'
+import { lockDirectory } from '../store/directory-lock.ts'
+import { makeDirectory } from '../store/durable.ts'
+import { defaultSeatRules } from '../swarm/seats/rules.ts'
+import { Catalogue } from './catalogue.ts'
+import type { OriginConfig } from './config.ts'
+import { Egress } from './egress.ts'
+import { addFileRoutes } from './file-routes.ts'
+import { createHttpServer, notFound } from './http-server.ts'
+import { addNodeRoutes } from './node-routes.ts'
+import { ReportStore } from './report-store.ts'
+import { SeatBook } from './seat-book.ts'
+import { isThisMachine } from './sites.ts'
+import { Tracker } from './tracker.ts'
+
+export interface RunningOrigin extends Stoppable {
+  readonly port: number
+  /** `http://address:port`, as the origin itself reaches it. */
+  readonly url: string
+  stats(): OriginStats
+  /** The last report of each node and channel. */
+  reports(): readonly NodeReport[]
+}
+
+export interface OriginStats {
+  /** Artifact bytes sent since the start: all, and by site and artifact (site `""`: to who held no seat). */
+  readonly artifactBytes: number
+  readonly egress: ReturnType<Egress['view']>
+  /** Living deals: nodes counted, seats with the pieces each has to bring, pieces that the site holds. */
+  readonly deals: ReturnType<SeatBook['view']>
+  readonly tracker: ReturnType<Tracker['view']>
+}
+
+export interface OriginParts {
+  readonly log: Log
+  /** Default: the machine's. */
+  readonly clock?: Clock
+  /** In [0, 1): which peers of many the tracker names. Default Math.random. */
+  readonly random?: () => number
+}
+
+/** @throws Error of the system when the port is taken; StoreError `state_busy` when another origin has the state directory. */
+export async function startOrigin(
+  config: OriginConfig,
+  { log, clock = systemClock, random = Math.random }: OriginParts,
+): Promise<RunningOrigin> {
+  const started: Stoppable[] = []
+  try {
+    await makeDirectory(config.state_dir)
+    started.push(await lockDirectory(config.state_dir))
+    const reports = new ReportStore(config.state_dir, config.limits.reports)
+    started.push(reports)
+
+    const catalogue = new Catalogue(config.repository, clock, log)
+    const egress = new Egress()
+    const rules = {
+      ...defaultSeatRules,
+      seatsPerSite: config.seats_per_site,
+      leaseMs: config.lease_ms,
+      mostNodes: config.limits.nodes_per_site,
+    }
+    const seats = new SeatBook(rules, config.limits.deals, clock)
+    const tracker = new Tracker({
+      intervalMs: config.announce_interval_s * second,
+      peersPerSwarm: config.limits.peers_per_swarm,
+      mostSwarms: config.limits.deals,
+      knows: infohash => catalogue.knows(infohash),
+      clock,
+      random,
+    })
+    started.push(tracker)
+
+    const app = await createHttpServer(config.limits, log)
+    started.push(stoppable(app, config.limits.stop_timeout_ms))
+    addFileRoutes(app, { config, catalogue, seats, egress, clock })
+    addNodeRoutes(app, { catalogue, seats, tracker, reports, clock, log })
+    const stats = () => ({
+      artifactBytes: egress.total,
+      egress: egress.view(),
+      deals: seats.view(),
+      tracker: tracker.view(),
+    })
+    addWatchRoutes(app, catalogue, stats)
+    const url = await app.listen({ host: config.listen.address, port: config.listen.port })
+    const { port } = app.server.address() as AddressInfo
+    if (!(await catalogue.ready())) log.warn({ repository: config.repository }, 'there is no repository to serve yet')
+    log.info({ url, seats: config.seats_per_site, payloads: config.payloads }, 'origin started')
+    return { port, url, stats, reports: () => reports.all(), stop: () => stopAll(started) }
+  } catch (error) {
+    await stopAll(started)
+    throw error
+  }
+}
+
+/** Transfers under way may end, for so long; then every connection is closed. */
+function stoppable(app: FastifyInstance, timeoutMs: number): Stoppable {
+  return {
+    async stop() {
+      const tooLate = setTimeout(() => app.server.closeAllConnections(), timeoutMs)
+      await app.close()
+      clearTimeout(tooLate)
+    },
+  }
+}
+
+function addWatchRoutes(app: FastifyInstance, catalogue: Catalogue, stats: () => OriginStats): void {
+  app.get('/v1/health', async (_, reply) => {
+    const ready = await catalogue.ready()
+    reply.header('cache-control', 'no-store').code(ready ? 200 : 503)
+    return { status: ready ? 'ok' : 'no_repository' }
+  })
+  app.get('/v1/stats', (request, reply) =>
+    local(request) ? reply.header('cache-control', 'no-store').send(stats()) : notFound(reply),
+  )
+}
+
+/** From this machine, and not by way of a proxy on it. */
+function local({ ip, headers }: FastifyRequest): boolean {
+  return isThisMachine(ip) && !['forwarded', 'via', 'x-forwarded-for', 'x-real-ip'].some(name => name in headers)
+}
