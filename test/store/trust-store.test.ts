@@ -164,6 +164,16 @@ test('two saves at once end in the second', async () => {
   expect((await readdir(join(directory, 'floor'))).sort()).toEqual(['a', 'b'])
 })
 
+test('a file that cannot be read does not hide its good twin', async () => {
+  for (const name of stateFiles) {
+    const directory = await savedTwice()
+    await rm(join(directory, name))
+    await mkdir(join(directory, name))
+    const files = state(name === newer ? 1 : 2).files
+    expect(await load(directory)).toEqual({ files, floor: state(2).floor })
+  }
+})
+
 test('state that cannot be read is a disk error, not damage: it may be readable again', async () => {
   const directory = await savedTwice()
   for (const name of stateFiles) {
