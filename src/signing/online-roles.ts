@@ -3,17 +3,10 @@
  * Together they stop rollback, freeze and mix-and-match.
  */
 import { TrustError } from '../core/errors.ts'
+import { describedLimit, fetchRequired, requireDescribed, requireVersion } from './file-checks.ts'
 import type { Root, SignedFile, Snapshot, Timestamp } from './metadata.ts'
 import { clockToleranceMs, limitBytes } from './rules.ts'
-import {
-  clockRollback,
-  describedLimit,
-  fetchRequired,
-  requireDescribed,
-  requireVersion,
-  type Session,
-  unlessRefused,
-} from './session.ts'
+import { clockRollback, type Session, unlessRefused } from './session.ts'
 import { raise, requireNotBelow } from './trust-floor.ts'
 import type { TrustWalk } from './trust-step.ts'
 

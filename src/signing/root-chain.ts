@@ -4,10 +4,11 @@
  */
 import { TrustError } from '../core/errors.ts'
 import type { TrustFloor, TrustState } from '../core/trust-state.ts'
+import { fetchOptional, requireVersion } from './file-checks.ts'
 import { type Root, readMetadata, type SignedFile } from './metadata.ts'
 import type { RoleKeys } from './metadata-shapes.ts'
 import { limitBytes, mostNewRoots, ourRules, type Rules } from './rules.ts'
-import { fetchOptional, requireVersion, type Session } from './session.ts'
+import type { Session } from './session.ts'
 import { requireThreshold } from './threshold.ts'
 import { bottom, forgetVersionsBelowRoot, raise, requireNotBelow } from './trust-floor.ts'
 import type { TrustWalk } from './trust-step.ts'

@@ -18,7 +18,10 @@ import type { TrustedRepository } from './trusted-repository.ts'
  * @throws TrustError when a role on the way is missing or refused: the search ends there (spec 5.6.7), because a role that is
  *   held back must not hand its targets to the next one.
  */
-export function* findTarget(repository: TrustedRepository, path: string): TrustWalk<TargetFile | undefined> {
+export function* findTarget(
+  repository: Pick<TrustedRepository, 'root' | 'targets'>,
+  path: string,
+): TrustWalk<TargetFile | undefined> {
   const visited = new Set<string>()
   let pending: { readonly name: string; readonly role: RoleKeys }[] = [
     { name: 'targets', role: repository.root.roles.targets },

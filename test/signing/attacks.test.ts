@@ -306,6 +306,28 @@ describe('9: fast-forward, and the recovery from it', () => {
     expect(versionsOf(node.state).timestamp).toBe(4)
   })
 
+  test('the power fails in the middle of the recovery: it goes on where it was', () => {
+    const { repository, node } = seen()
+    const intact = repository.snapshot()
+    repository.renew(['snapshot'], noon)
+    const forward = (signed: JsonObject) => {
+      const meta = signed.meta as Record<string, JsonObject>
+      return { ...signed, meta: { ...meta, 'clamav.json': { version: huge } } }
+    }
+    repository.forgeBelowTimestamp('snapshot', forward, [repository.keys.snapshot])
+    expect(node.refresh()).toBe('metadata_missing')
+    expect(versionsOf(node.state).clamav).toBe(huge)
+
+    repository.replay(intact)
+    repository.rotateTimestampKey(keyNamed('timestamp 2'))
+    const newest = repository.snapshot()
+    repository.files.delete('timestamp.json')
+    expect(node.refresh()).toBe('metadata_missing')
+    expect(versionsOf(node.state)).toEqual({ root: 2 })
+    repository.replay(newest)
+    expect(node.refresh()).toEqual([1, 2])
+  })
+
   test('a key is only added: versions do not start anew, and the old repository is not accepted', () => {
     const { repository, node } = seen()
     const old = new TrustRepository()

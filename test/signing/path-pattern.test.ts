@@ -2,8 +2,12 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { sha256 } from '../../src/core/digest.ts'
+import type { Root, Targets } from '../../src/signing/metadata.ts'
 import { matchesPattern } from '../../src/signing/path-pattern.ts'
-import { grants } from '../../src/signing/target-search.ts'
+import { mostRolesVisited } from '../../src/signing/rules.ts'
+import { findTarget, grants } from '../../src/signing/target-search.ts'
+import type { TrustWalk } from '../../src/signing/trust-step.ts'
+import { drive } from '../support/trust-driver.ts'
 
 test.each([
   ['clamav/*', 'clamav/42.full.pack', true],
@@ -66,5 +70,41 @@ describe('what a delegation grants', () => {
     const hash = sha256(Buffer.from('a/b'))
     expect(grants({ ...base, pathHashPrefixes: ['zz', hash.slice(0, 3)] }, 'a/b')).toBe(true)
     expect(grants({ ...base, pathHashPrefixes: [hash.slice(1, 5)] }, 'a/b')).toBe(false)
+  })
+})
+
+describe('18: a search that would never end', () => {
+  const role = { threshold: 1, keys: new Map() }
+  const root = { roles: { targets: role } } as unknown as Root
+  const search = (delegates: (name: string) => readonly string[]) => {
+    const visited: string[] = []
+    const repository = {
+      root,
+      *targets(name: string): TrustWalk<Targets> {
+        visited.push(name)
+        const delegations = delegates(name).map(next => ({ name: next, role, terminating: false, paths: ['*'] }))
+        return { version: 1, expires: 0, targets: new Map(), delegations }
+      },
+    }
+    expect(drive(findTarget(repository, 'a'), () => undefined)).toBeUndefined()
+    return visited
+  }
+
+  test('each role delegates to the next one, for ever', () => {
+    expect(search(name => [`${name}x`])).toHaveLength(mostRolesVisited)
+  })
+
+  test('one role delegates to a thousand', () => {
+    expect(search(name => (name === 'targets' ? Array.from({ length: 1000 }, (_, at) => `r${at}`) : []))).toHaveLength(
+      mostRolesVisited,
+    )
+  })
+
+  test('a cycle', () => {
+    expect(search(name => ({ targets: ['a', 'b'], a: ['b'], b: ['a', 'targets'] })[name] ?? [])).toEqual([
+      'targets',
+      'a',
+      'b',
+    ])
   })
 })
