@@ -23,6 +23,8 @@ export async function sigmesh(args: readonly string[], signal: AbortSignal): Pro
 
 export interface Daemon extends Stoppable {
   readonly pid: number
+  /** kill -9, and wait until it is gone. */
+  kill(): Promise<void>
   /** Why it ended by itself; undefined while it runs. */
   failed(): string | undefined
 }
@@ -40,19 +42,24 @@ export function startDaemon(args: readonly string[], logFile: string): Daemon {
       child.exitCode !== null && !stopping
         ? `sigmeshd ${args[0]} ended with ${child.exitCode}; see ${logFile}`
         : undefined,
+    async kill() {
+      stopping = true
+      await end(child, 'SIGKILL')
+      log.end()
+    },
     async stop() {
       stopping = true
-      await end(child)
+      await end(child, 'SIGTERM')
       log.end()
     },
   }
 }
 
 /** Ask, then insist. */
-async function end(child: ChildProcess): Promise<void> {
+async function end(child: ChildProcess, signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
   const ended = once(child, 'exit')
-  child.kill('SIGTERM')
+  child.kill(signal)
   const insist = setTimeout(() => child.kill('SIGKILL'), 10 * second)
   await ended
   clearTimeout(insist)

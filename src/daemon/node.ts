@@ -96,7 +96,7 @@ async function assemble(config: NodeConfig, { log, clock, random }: Required<Sur
   start({ stop: () => saveAll(channels) })
   const report: ChannelParts['report'] = (about, signal) => origin.report({ ...about, node, site }, signal)
   for (const [name, channelConfig] of Object.entries(config.channels)) {
-    const installer = await openInstaller(name, channelConfig, { clock, log })
+    const installer = start(await openInstaller(name, channelConfig, { clock, log }))
     const channel = new Channel(name, { trust, exchanges, installer, ...records, report, clock, log })
     await channel.recover()
     channels.push(channel)

@@ -37,3 +37,9 @@ export async function readTree(directory: string, prefix = ''): Promise<Record<s
   }
   return tree
 }
+
+/** Of a tree as `readTree` gives it: path -> content alone. An installed tree has modes of its own. */
+export function contents(tree: Record<string, string> | undefined): Record<string, string> {
+  const files = Object.entries(tree ?? {}).filter(([path]) => !path.endsWith('/'))
+  return Object.fromEntries(files.map(([path, file]) => [path, file.slice(file.indexOf(' ') + 1)]))
+}

@@ -1,0 +1,90 @@
+/** Real antivirus: a real clamd, whose database directory is the link that sigmesh switches, loads what was published. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { appendFile, mkdir, writeFile } from 'node:fs/promises'
+import { connect } from 'node:net'
+import { dirname, join } from 'node:path'
+import { expect, onTestFinished, test } from 'vitest'
+import { needs } from '../support/needs.ts'
+import { scratchDir } from '../support/scratch.ts'
+import { openSite } from '../support/site.ts'
+
+const patterns = { first: 'sigmesh-first-pattern-7f3a', second: 'sigmesh-second-pattern-91cc' }
+
+test.skipIf(!needs('clamd', 'clamdscan'))(
+  'clamd finds what a release brings, and what the next one adds, without a restart',
+  async () => {
+    const home = await scratchDir()
+    const config = join(home, 'clamd.conf')
+    const socket = join(home, 'clamd.sock')
+    // On the very first install there is no clamd yet: it cannot start before it has a database.
+    const reload = ['/bin/sh', '-c', `[ ! -S ${socket} ] || exec clamdscan --config-file=${config} --reload`]
+    const site = await openSite({ nodes: 3, channel: name => (name === 'node-1' ? { reload } : {}) })
+    const source = join(home, 'signatures')
+    await mkdir(source)
+    const updateAll = async () => {
+      const results = await Promise.all(site.nodes.map(node => node.update()))
+      return results.map(({ outcome, sequence }) => `${outcome} ${sequence}`)
+    }
+
+    await writeFile(join(source, 'company.ndb'), ndbLine('Company.First', patterns.first))
+    await site.publish(source, 'one pattern')
+    expect(await updateAll()).toEqual(['installed 1', 'installed 1', 'installed 1'])
+    const clamd = await startClamd(config, socket, join(site.nodes[0]!.target, 'current'))
+    expect(await scan(socket, `before ${patterns.first} after`)).toBe('stream: Company.First.UNOFFICIAL FOUND')
+    expect(await scan(socket, patterns.second)).toBe('stream: OK')
+
+    await appendFile(join(source, 'company.ndb'), ndbLine('Company.Second', patterns.second))
+    await site.publish(source, 'two patterns')
+    expect(await updateAll()).toEqual(['installed 2', 'installed 2', 'installed 2'])
+    // clamd answers RELOADING at once and loads behind it.
+    await expect
+      .poll(() => scan(socket, patterns.second), { timeout: 30_000, interval: 100 })
+      .toBe('stream: Company.Second.UNOFFICIAL FOUND')
+    expect(await scan(socket, patterns.first)).toBe('stream: Company.First.UNOFFICIAL FOUND')
+    expect(clamd.exitCode).toBeNull() // the same process all along
+  },
+  90_000,
+)
+
+/** One line of an extended signature database: any file that contains `text`. */
+function ndbLine(name: string, text: string): string {
+  return `${name}:0:*:${Buffer.from(text).toString('hex')}\n`
+}
+
+/** clamd in the foreground, on a socket and a database directory of its own; ended with the test. */
+async function startClamd(config: string, socket: string, databases: string): Promise<ChildProcess> {
+  await writeFile(
+    config,
+    `LocalSocket ${socket}\nDatabaseDirectory ${databases}\nForeground yes\nSelfCheck 0\nTemporaryDirectory ${dirname(config)}\n`,
+  )
+  const clamd = spawn('clamd', ['--config-file', config], { stdio: ['ignore', 'pipe', 'pipe'] })
+  let output = ''
+  for (const stream of [clamd.stdout, clamd.stderr]) stream.on('data', chunk => (output += chunk))
+  onTestFinished(async () => {
+    if (clamd.exitCode !== null) return
+    const ended = once(clamd, 'exit')
+    clamd.kill('SIGKILL')
+    await ended
+  })
+  await expect
+    .poll(() => ask(socket, 'zPING\0').catch(() => `not yet: ${output}`), { timeout: 30_000, interval: 100 })
+    .toBe('PONG')
+  return clamd
+}
+
+/** clamd's INSTREAM: the length of the chunk, the chunk, and an empty one. */
+function scan(socket: string, content: string): Promise<string> {
+  const chunk = Buffer.from(content)
+  const length = Buffer.alloc(4)
+  length.writeUInt32BE(chunk.length)
+  return ask(socket, Buffer.concat([Buffer.from('zINSTREAM\0'), length, chunk, Buffer.alloc(4)]))
+}
+
+async function ask(socket: string, request: string | Buffer): Promise<string> {
+  const connection = connect(socket)
+  connection.write(request)
+  const answer: Buffer[] = []
+  for await (const chunk of connection) answer.push(chunk)
+  return Buffer.concat(answer).toString().replace(/\0$/, '')
+}

@@ -1,0 +1,15 @@
+import { spawnSync } from 'node:child_process'
+
+/**
+ * Are these programs installed? On a user's machine a test without them is skipped, and its title says what for; in CI (`CI=true`) a
+ * missing one is an error, since a check that skips silently is a hole.
+ *
+ *   test.skipIf(!needs('clamd'))('clamd finds …', …)
+ */
+export function needs(...programs: readonly string[]): boolean {
+  const absent = programs.filter(program => spawnSync('which', [program]).status !== 0)
+  if (absent.length === 0) return true
+  if (process.env.CI) throw new Error(`not installed, and CI must not skip: ${absent.join(', ')}`)
+  console.warn(`skipped: ${absent.join(', ')} not installed`)
+  return false
+}
