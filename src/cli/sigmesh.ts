@@ -5,7 +5,9 @@
 import type { Command } from 'commander'
 import { checkCommand } from './commands/check.ts'
 import { historyCommand } from './commands/history.ts'
+import { initCommand } from './commands/init.ts'
 import { peersCommand } from './commands/peers.ts'
+import { publishCommand } from './commands/publish.ts'
 import { statusCommand } from './commands/status.ts'
 import { updateCommand } from './commands/update.ts'
 import { programCommand, socketOption, withExamples, withExitCodes } from './help.ts'
@@ -18,6 +20,8 @@ export function sigmeshProgram(): Command {
   ).addOption(socketOption())
   program.commandsGroup('On each node:')
   for (const command of [statusCommand, checkCommand, peersCommand, historyCommand, updateCommand]) command(program)
+  program.commandsGroup('For the operator:')
+  for (const command of [initCommand, publishCommand]) command(program)
   withExamples(program, [
     ['sigmesh status', 'what is installed, what happens now, what failed'],
     ['sigmesh update clamav', 'look for a new release now'],

@@ -1,7 +1,7 @@
 /** The commands as processes, against a real control socket: exit codes, pipes, terminals, signals. */
 import { execFile, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { stripVTControlCharacters } from 'node:util'
@@ -300,8 +300,15 @@ describe.skipIf(spawnSync('script', ['--version']).status !== 0)('on a terminal 
   })
 
   test('--watch redraws in place, within the screen', async () => {
-    await startDaemon({ status: () => nodeStatus(...Array.from({ length: 9 }, () => busyChannel)) })
-    const { code, text } = await onTerminal('status --watch & sleep 2; kill -INT $!; wait $!')
+    const pidFile = join(directory, 'pid')
+    let asked = 0
+    await startDaemon({
+      status: () => {
+        if (++asked === 3) process.kill(Number(readFileSync(pidFile, 'utf8')), 'SIGINT')
+        return nodeStatus(...Array.from({ length: 9 }, () => busyChannel))
+      },
+    })
+    const { code, text } = await onTerminal(`status --watch & echo $! >${pidFile}; wait $!`)
     expect(code).toBe(0)
     const pictures = text.split('\x1b[H').slice(1)
     expect(pictures.length).toBeGreaterThan(1)
