@@ -112,15 +112,13 @@ class Holder implements SeatHolder {
     const stopped = this.#over.signal
     const deaf = this.#parts.store.onPiece(() => this.#pieceStored())
     const running = [this.#ask(stopped), ...Array.from({ length: lanes }, () => this.#lane(stopped))]
-    try {
-      await Promise.all(running)
-    } catch (error) {
-      if (!stopped.aborted) fail(error)
+    await Promise.all(running).catch(async error => {
+      const wasStopped = stopped.aborted
       this.#over.abort(error)
       await Promise.allSettled(running)
-    } finally {
       deaf()
-    }
+      if (!wasStopped) fail(error)
+    })
   }
 
   #pieceStored(): void {
