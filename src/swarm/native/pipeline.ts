@@ -80,11 +80,12 @@ export class Pipeline {
     return this.#window(now) - this.outstanding
   }
 
-  /** Bytes that the next request may name. */
+  /** Bytes that the next request may name: whole units. */
   blockBytes(now: number): number {
     if (this.snubbed) return unitBytes
     const rate = this.rate.at(now) ?? Infinity
-    return Math.max(unitBytes, Math.min(this.blockLimit, (rate * blockMs) / second))
+    const wanted = Math.min(this.blockLimit, (rate * blockMs) / second)
+    return Math.max(1, Math.floor(wanted / unitBytes)) * unitBytes
   }
 
   add(partial: PartialPiece, block: Block, now: number): void {

@@ -1,0 +1,216 @@
+/** The wire codec against bytes from anybody: split anywhere, mangled anywhere, never more than one frame in memory. */
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { KiB } from '../../../src/core/units.ts'
+import { FrameDecoder } from '../../../src/swarm/native/frame-decoder.ts'
+import { FrameWriter, pieceHead } from '../../../src/swarm/native/frame-writer.ts'
+import {
+  extendedLimitBytes,
+  frameLimits,
+  id,
+  type Message,
+  standardBlockBytes,
+  WireError,
+} from '../../../src/swarm/native/message.ts'
+import { uint32 } from '../../support/raw-peer.ts'
+
+const pieces = 19
+
+describe('round trip', () => {
+  const index = fc.nat({ max: 0xffffffff })
+  const span = fc.record({ piece: index, begin: index, length: index })
+  const message: fc.Arbitrary<Message> = fc.oneof(
+    fc
+      .constantFrom(
+        ...(['keepAlive', 'choke', 'unchoke', 'interested', 'notInterested', 'haveAll', 'haveNone'] as const),
+      )
+      .map(type => ({ type })),
+    index.map(piece => ({ type: 'have' as const, piece })),
+    fc.uint8Array({ minLength: 3, maxLength: 3 }).map(bytes => ({ type: 'bitfield' as const, bytes })),
+    fc
+      .constantFrom('request' as const, 'cancel' as const, 'reject' as const)
+      .chain(type => span.map(fields => ({ type, ...fields }))),
+    fc.record({ id: fc.nat(255), payload: fc.uint8Array({ maxLength: 40 }) }).map(fields => ({
+      type: 'extended' as const,
+      ...fields,
+    })),
+    fc
+      .record({ piece: index, begin: index, block: fc.uint8Array({ minLength: 1, maxLength: 64 }) })
+      .map(fields => ({ type: 'piece' as const, ...fields })),
+  )
+
+  test('what is written is read, however the bytes are cut', () => {
+    fc.assert(
+      fc.property(fc.array(message, { maxLength: 8 }), fc.array(fc.nat(500)), (messages, cuts) => {
+        const bytes = Buffer.concat(messages.map(encode))
+        expect(read(split(bytes, cuts))).toEqual(messages.map(plain))
+      }),
+      { seed: 1, numRuns: 500 },
+    )
+  })
+
+  test('a conversation split at every single byte', () => {
+    const messages: Message[] = [
+      { type: 'bitfield', bytes: Buffer.from([1, 2, 0xe0]) },
+      { type: 'keepAlive' },
+      { type: 'extended', id: 0, payload: Buffer.from('d1:md0:ee') },
+      { type: 'piece', piece: 3, begin: 0, block: Buffer.alloc(100, 7) },
+      { type: 'request', piece: 1, begin: 2, length: 3 },
+      { type: 'haveAll' },
+    ]
+    const bytes = Buffer.concat(messages.map(encode))
+    for (let cut = 0; cut <= bytes.length; cut++)
+      expect(read([bytes.subarray(0, cut), bytes.subarray(cut)])).toEqual(messages.map(plain))
+    expect(read([...bytes].map(byte => Buffer.of(byte)))).toEqual(messages.map(plain))
+  })
+})
+
+describe('limits', () => {
+  const { shortest, longest } = frameLimits(pieces, standardBlockBytes)
+
+  test('of every type, a byte too many or too few is refused', () => {
+    for (let type = 0; type < 256; type++) {
+      const [low, high] = [shortest[type]!, longest[type]!]
+      expect(() => read([frame(type, high)])).not.toThrow()
+      expect(() => read([frame(type, high + 1).subarray(0, 5)])).toThrow(WireError)
+      if (low > 1) expect(() => read([frame(type, low - 1)])).toThrow(WireError)
+    }
+  })
+
+  test('every frame fits into one of our largest blocks', () => {
+    expect(Math.max(...longest)).toBe(9 + standardBlockBytes)
+    expect(longest[id.extended]).toBe(2 + extendedLimitBytes)
+  })
+
+  test.each([0x7fffffff, 0x80000000, 0xffffffff])('a frame of %i bytes is refused at its fifth byte', length => {
+    const decoder = new FrameDecoder(pieces, () => {})
+    decoder.push(uint32(length))
+    expect(() => decoder.push(Buffer.of(id.piece))).toThrow(WireError)
+    expect(decoder.held).toBeLessThanOrEqual(5)
+  })
+
+  test('a larger block is taken once it was allowed, and no larger one', () => {
+    const taken: number[] = []
+    const decoder = new FrameDecoder(pieces, message => {
+      if (message.type === 'piece') taken.push(message.block.length)
+    })
+    decoder.allowBlocks(64 * KiB)
+    decoder.push(frame(id.piece, 9 + 64 * KiB))
+    expect(taken).toEqual([64 * KiB])
+    expect(() => decoder.push(frame(id.piece, 10 + 64 * KiB))).toThrow(WireError)
+  })
+})
+
+test('garbage ends in a WireError or in messages, and holds no more than one frame', () => {
+  const heads = fc
+    .tuple(fc.constantFrom(0, 1, 2, 4, 5, 13, 9 + 16384, 70_000, 2 ** 31), fc.nat(25))
+    .map(([length, type]) => {
+      return Buffer.concat([uint32(length), Buffer.of(type)])
+    })
+  const noise = fc.uint8Array({ maxLength: 60 }).map(bytes => Buffer.from(bytes))
+  fc.assert(
+    fc.property(fc.array(fc.oneof(heads, noise), { maxLength: 12 }), fc.array(fc.nat(300)), (parts, cuts) => {
+      const decoder = new FrameDecoder(pieces, () => {})
+      try {
+        for (const chunk of split(Buffer.concat(parts), cuts)) {
+          decoder.push(chunk)
+          expect(decoder.held).toBeLessThan(4 + 9 + standardBlockBytes)
+        }
+      } catch (error) {
+        expect(error).toBeInstanceOf(WireError)
+      }
+    }),
+    { seed: 2, numRuns: Number(process.env.FUZZ_RUNS ?? 3000) },
+  )
+})
+
+test('stopped in the middle of a chunk, it hands on nothing more', () => {
+  let seen = 0
+  const decoder = new FrameDecoder(pieces, () => {
+    seen++
+    decoder.stop()
+  })
+  decoder.push(Buffer.concat([frame(id.choke, 1), frame(id.choke, 1), frame(id.choke, 1)]))
+  expect(seen).toBe(1)
+})
+
+test('writing goes on in memory that was given back, and what was taken stays as it was', () => {
+  const writer = new FrameWriter()
+  writer.have(1)
+  const first = writer.take()
+  writer.have(2)
+  const second = writer.take()
+  expect([first, second].map(bytes => bytes.toString('hex'))).toEqual([
+    '00000005' + '0400000001',
+    '00000005' + '0400000002',
+  ])
+  writer.reuse(second)
+  writer.bare('choke')
+  expect(writer.take().toString('hex')).toBe('0000000100')
+})
+
+/** Decode `chunks`, keeping copies: the views are gone after the call. */
+function read(chunks: readonly Uint8Array[]): Message[] {
+  const messages: Message[] = []
+  const decoder = new FrameDecoder(pieces, message => messages.push(plain(message)))
+  // The memory a chunk came in is used again at once, as sockets do.
+  for (const chunk of chunks) {
+    const memory = Uint8Array.from(chunk)
+    decoder.push(memory)
+    memory.fill(0xaa)
+  }
+  return messages
+}
+
+function plain(message: Message): Message {
+  if (message.type === 'bitfield') return { ...message, bytes: Buffer.from(message.bytes) }
+  if (message.type === 'extended') return { ...message, payload: Buffer.from(message.payload) }
+  if (message.type === 'piece') return { ...message, block: Buffer.from(message.block) }
+  return message
+}
+
+function encode(message: Message): Buffer {
+  const writer = new FrameWriter()
+  switch (message.type) {
+    case 'keepAlive':
+      writer.keepAlive()
+      break
+    case 'have':
+      writer.have(message.piece)
+      break
+    case 'bitfield':
+      writer.bitfield(message.bytes)
+      break
+    case 'request':
+    case 'cancel':
+    case 'reject':
+      writer.block(message.type, message.piece, message.begin, message.length)
+      break
+    case 'extended':
+      writer.extended(message.id, message.payload)
+      break
+    case 'piece':
+      return Buffer.concat([pieceHead(message.piece, message.begin, message.block.length), message.block])
+    case 'suggest':
+    case 'allowedFast':
+    case 'ignored':
+      throw new Error(`unreachable: we never send ${message.type}`)
+    default:
+      writer.bare(message.type)
+  }
+  return writer.take()
+}
+
+function frame(type: number, length: number): Buffer {
+  return Buffer.concat([uint32(length), Buffer.of(type), Buffer.alloc(Math.max(0, length - 1))])
+}
+
+function split(bytes: Buffer, cuts: readonly number[]): Buffer[] {
+  const chunks: Buffer[] = []
+  let at = 0
+  for (const cut of cuts) {
+    chunks.push(bytes.subarray(at, at + cut))
+    at = Math.min(bytes.length, at + cut)
+  }
+  return [...chunks, bytes.subarray(at)]
+}

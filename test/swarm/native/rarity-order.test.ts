@@ -1,0 +1,80 @@
+/** The rarity order against a model that sorts. */
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { RarityOrder } from '../../../src/swarm/native/rarity-order.ts'
+import { seededRandom } from './seeded-random.ts'
+
+const pieces = 12
+type Event = readonly ['gained' | 'lost' | 'remove' | 'restore', number]
+
+const events = fc.array(
+  fc.tuple(fc.constantFrom<Event[0]>('gained', 'lost', 'remove', 'restore'), fc.nat(pieces - 1)),
+  { maxLength: 80 },
+)
+
+test('the first piece is always one of the rarest, whatever came before', () => {
+  fc.assert(
+    fc.property(events, fc.nat(), (history, seed) => {
+      const order = new RarityOrder(pieces, seededRandom(seed))
+      const availability = Array<number>(pieces).fill(0)
+      const open = new Set(availability.keys())
+      for (const [event, piece] of history) {
+        if (event === 'lost' && availability[piece] === 0) continue
+        order[event](piece)
+        if (event === 'gained') availability[piece]!++
+        if (event === 'lost') availability[piece]!--
+        if (event === 'remove') open.delete(piece)
+        if (event === 'restore') open.add(piece)
+        expect(order.length).toBe(open.size)
+        const rarest = Math.min(...[...open].map(each => availability[each]!))
+        const first = order.first(() => true)
+        expect(first < 0 ? Infinity : availability[first]).toBe(rarest)
+        expect(drain(order)).toEqual([...open].sort((a, b) => a - b))
+      }
+      for (const piece of open) expect(order.availability(piece)).toBe(availability[piece])
+    }),
+    { seed: 5, numRuns: 300 },
+  )
+})
+
+test('only what the peer has is found, the rarest of it', () => {
+  const order = new RarityOrder(4, () => 0)
+  for (const piece of [0, 0, 1, 2, 2, 2]) order.gained(piece)
+  expect(order.first(piece => piece === 0 || piece === 2)).toBe(0)
+  expect(order.first(piece => piece === 2)).toBe(2)
+  expect(order.first(() => false)).toBe(-1)
+})
+
+test('equally rare pieces come in another order at each node', () => {
+  const firsts = new Set(
+    Array.from({ length: 50 }, (_, seed) => new RarityOrder(100, seededRandom(seed)).first(() => true)),
+  )
+  expect(firsts.size).toBeGreaterThan(25)
+})
+
+test('a piece is found in as many steps with 5 peers as with 500', () => {
+  const steps = (peers: number) => {
+    const order = new RarityOrder(1000, seededRandom(1))
+    const random = seededRandom(2)
+    for (let peer = 0; peer < peers; peer++)
+      for (let piece = 0; piece < 1000; piece++) if (random() < 0.5) order.gained(piece)
+    let looked = 0
+    order.first(piece => {
+      looked++
+      return piece % 2 === 0
+    })
+    return looked
+  }
+  expect(steps(500)).toBeLessThan(20)
+  expect(steps(5)).toBeLessThan(20)
+})
+
+/** Every piece that can be started, without changing the order. */
+function drain(order: RarityOrder): number[] {
+  const found: number[] = []
+  order.first(piece => {
+    found.push(piece)
+    return false
+  })
+  return found.sort((a, b) => a - b)
+}

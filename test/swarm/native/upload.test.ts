@@ -1,0 +1,205 @@
+/** What is served to whom, in which order, and what it costs. */
+import { afterEach, describe, expect, test } from 'vitest'
+import { StoreError } from '../../../src/core/errors.ts'
+import { KiB, MiB } from '../../../src/core/units.ts'
+import type { Block } from '../../../src/swarm/native/partial-piece.ts'
+import { type Slab, SlabCache, slabBytes } from '../../../src/swarm/native/slab-cache.ts'
+import { TokenBucket } from '../../../src/swarm/native/token-bucket.ts'
+import { queueLimit, type Requester, type ServedBlock, Uploads } from '../../../src/swarm/native/upload.ts'
+import { type ArtifactFixture, makeArtifact } from '../../support/artifact.ts'
+import { MemoryPieceStore } from '../../support/memory-piece-store.ts'
+
+const block = 16 * KiB
+const fixture = makeArtifact({ length: 4 * MiB + 3, pieceLength: MiB })
+
+class CountingStore extends MemoryPieceStore {
+  reads = 0
+  override async read(index: number, offset: number, length: number, into?: Uint8Array): Promise<Uint8Array> {
+    this.reads++
+    const bytes = await super.read(index, offset, length)
+    if (!into) return bytes
+    into.set(bytes)
+    return into.subarray(0, length)
+  }
+}
+
+class FakeRequester implements Requester {
+  ready = true
+  readonly served: Block[] = []
+  readonly refused: Block[] = []
+  readonly unwritten: (() => void)[] = []
+  readonly content: Buffer
+
+  constructor({ content }: ArtifactFixture) {
+    this.content = content
+  }
+
+  sendBlocks(served: readonly ServedBlock[], onWritten: () => void): void {
+    for (const { piece, begin, length, bytes } of served) {
+      const at = piece * MiB + begin
+      expect(Buffer.concat(bytes).equals(this.content.subarray(at, at + length))).toBe(true)
+      this.served.push({ piece, begin, length })
+    }
+    this.unwritten.push(onWritten)
+  }
+
+  refuse(refused: Block): void {
+    this.refused.push(refused)
+  }
+
+  drain(): void {
+    for (const written of this.unwritten.splice(0)) written()
+  }
+}
+
+const started: Uploads[] = []
+afterEach(() => {
+  for (const uploads of started.splice(0)) uploads.stop()
+})
+
+function lab(bytesPerSecond = Infinity) {
+  const store = new CountingStore(fixture.artifact, fixture.pieceHashes)
+  for (let piece = 0; piece < store.pieces; piece++)
+    void store.put(piece, fixture.content.subarray(piece * MiB, (piece + 1) * MiB))
+  const now = () => performance.now()
+  const uploads = new Uploads(store, new TokenBucket(bytesPerSecond, now()), now)
+  started.push(uploads)
+  return { store, uploads, peer: () => new FakeRequester(fixture) }
+}
+
+const settled = () => new Promise(resolve => setTimeout(resolve, 20))
+
+describe('uploads', () => {
+  test('every request is answered once, in order, with the right bytes', async () => {
+    const { uploads, peer } = lab()
+    const ann = peer()
+    await settled()
+    const wanted: Block[] = [
+      { piece: 0, begin: 0, length: block },
+      { piece: 3, begin: MiB - block, length: block },
+      { piece: 1, begin: slabBytes - 5, length: 10 }, // across two slabs
+      { piece: 4, begin: 0, length: 3 },
+      { piece: 2, begin: 128 * KiB, length: 128 * KiB },
+    ]
+    for (const each of wanted) uploads.request(ann, each)
+    uploads.pump()
+    await settled()
+    expect(ann.served).toEqual(wanted)
+    expect(uploads.bytesOut).toBe(wanted.reduce((sum, { length }) => sum + length, 0))
+  })
+
+  test('ten peers that want the same piece cost the reads of one', async () => {
+    const { store, uploads, peer } = lab()
+    await settled()
+    const peers = Array.from({ length: 10 }, peer)
+    for (const each of peers)
+      for (let begin = 0; begin < MiB; begin += block) uploads.request(each, { piece: 1, begin, length: block })
+    uploads.pump()
+    await settled()
+    expect(peers.map(each => each.served.length)).toEqual(peers.map(() => 64))
+    expect(store.reads).toBe(4)
+  })
+
+  test('a peer that asks for much does not keep one that asks for little waiting', async () => {
+    const { uploads, peer } = lab(2 * MiB)
+    await settled()
+    const [greedy, modest] = [peer(), peer()]
+    for (let n = 0; n < 60; n++) uploads.request(greedy, { piece: 0, begin: n * block, length: block })
+    for (let n = 0; n < 4; n++) uploads.request(modest, { piece: 0, begin: n * block, length: block })
+    uploads.pump()
+    await expect.poll(() => modest.served.length).toBe(4)
+    expect(greedy.served.length).toBeLessThan(60)
+    await expect.poll(() => greedy.served.length).toBe(60)
+  })
+
+  test('beyond its queue a peer is refused, and one that does not read is passed over', async () => {
+    const { uploads, peer } = lab()
+    await settled()
+    const [glutton, other] = [peer(), peer()]
+    glutton.ready = false
+    for (let n = 0; n < 10_000; n++) uploads.request(glutton, { piece: n % 4, begin: 0, length: block })
+    uploads.request(other, { piece: 0, begin: 0, length: block })
+    uploads.pump()
+    await settled()
+    expect(glutton.refused).toHaveLength(10_000 - queueLimit)
+    expect([uploads.waiting(glutton), glutton.served.length, other.served.length]).toEqual([queueLimit, 0, 1])
+    uploads.forget(glutton)
+    expect(uploads.waiting(glutton)).toBe(0)
+  })
+
+  test('what is cancelled or choked away is refused and not sent', async () => {
+    const { uploads, peer } = lab()
+    await settled()
+    const ann = peer()
+    const blocks = [0, 1, 2].map(n => ({ piece: 0, begin: n * block, length: block }))
+    for (const each of blocks) uploads.request(ann, each)
+    uploads.cancel(ann, blocks[1]!)
+    uploads.cancel(ann, { piece: 0, begin: 0, length: 1 })
+    expect(ann.refused).toEqual([blocks[1]])
+    uploads.choke(ann)
+    expect(ann.refused).toEqual([blocks[1], blocks[0], blocks[2]])
+    uploads.pump()
+    await settled()
+    expect(ann.served).toEqual([])
+  })
+
+  test('a piece that is not there is refused; so is one that the disk does not give, and the next one is served', async () => {
+    const { store, uploads, peer } = lab()
+    await settled()
+    const ann = peer()
+    store.have.clear(2)
+    uploads.request(ann, { piece: 2, begin: 0, length: block })
+    expect(ann.refused).toHaveLength(1)
+    store.readFault = new StoreError('disk_failed', 'EIO')
+    uploads.request(ann, { piece: 0, begin: 0, length: block })
+    uploads.pump()
+    await settled()
+    expect(ann.refused).toHaveLength(2)
+    store.readFault = undefined
+    uploads.request(ann, { piece: 0, begin: 0, length: block })
+    uploads.pump()
+    await settled()
+    expect(ann.served).toHaveLength(1)
+  })
+})
+
+describe('the slab cache', () => {
+  test('memory is used again only when no socket sends from it', async () => {
+    const { store } = lab()
+    await settled()
+    const cache = new SlabCache(store, 1)
+    const memory = async (begin: number): Promise<[Uint8Array, readonly Slab[]]> => {
+      await cache.load(0, begin, block)
+      const loan = cache.borrow(0, begin, block)!
+      return [loan.bytes[0]!, loan.slabs]
+    }
+    const [first, lent] = await memory(0)
+    const before = Buffer.from(first)
+    const [second, lentToo] = await memory(slabBytes) // the first is out of the cache, and still lent
+    expect(second.buffer).not.toBe(first.buffer)
+    expect(before.equals(first)).toBe(true)
+    cache.giveBack(lentToo)
+    cache.giveBack(lent)
+    const [third] = await memory(2 * slabBytes)
+    expect(third.buffer).toBe(first.buffer)
+  })
+
+  test('the least recently used leaves first', async () => {
+    const { store } = lab()
+    await settled()
+    const cache = new SlabCache(store, 2)
+    await cache.load(0, 0, 1)
+    await cache.load(1, 0, 1)
+    cache.giveBack(cache.borrow(0, 0, 1)!.slabs)
+    await cache.load(2, 0, 1)
+    expect([0, 1, 2].map(piece => cache.borrow(piece, 0, 1) !== undefined)).toEqual([true, false, true])
+  })
+
+  test('who asks while it is being read waits for the same read', async () => {
+    const { store } = lab()
+    await settled()
+    const cache = new SlabCache(store, 2)
+    await Promise.all([1, 2, 3].map(() => cache.load(0, 0, block)))
+    expect(store.reads).toBe(1)
+  })
+})
