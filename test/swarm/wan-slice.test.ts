@@ -185,6 +185,7 @@ describe('without a seat', () => {
   test('a seat that was taken away: 403, and the refused token is not shown again', async () => {
     const { origin, store, holder } = await site({
       origin: origin => {
+        origin.nextMs = 30_000
         origin.runLength = pieces
         origin.onRange = socket => {
           origin.onRange = undefined
