@@ -5,6 +5,8 @@
  *
  * Every call that changes something is a point. A fault is tried in two ways, since a real one comes in both: the call failed and did
  * nothing, or it failed and was done all the same (an fsync that reports too late, a rename whose answer is lost).
+ *
+ * With the code `crash`, nothing that comes after the point reaches the disk either, as after a kill: no clean-up, no second try.
  */
 import type * as fs from 'node:fs/promises'
 
@@ -51,7 +53,10 @@ export function makeFaulty(real: typeof fs): typeof fs {
       changing.has(name) ? (...args: never[]) => meet(name, () => (member as Call)(...args)) : member,
     ]),
   )
-  const open = async (...args: Parameters<typeof fs.open>) => guardHandle(await real.open(...args))
+  const open = async (...args: Parameters<typeof fs.open>) => {
+    if (isDead()) throw crash('open')
+    return guardHandle(await real.open(...args))
+  }
   const all = { ...faulty, open } as unknown as typeof fs
   return { ...all, default: all } as typeof fs
 }
@@ -59,9 +64,20 @@ export function makeFaulty(real: typeof fs): typeof fs {
 type Call = (...args: never[]) => Promise<unknown>
 
 async function meet(name: string, work: () => Promise<unknown>): Promise<unknown> {
-  if (!armed || ++points !== armed.point) return work()
+  if (!armed) return work()
+  points++
+  if (isDead()) throw crash(name)
+  if (points !== armed.point) return work()
   if (armed.mode === 'failed but persisted') await work()
   throw Object.assign(new Error(`${armed.code}: injected, ${name}`), { code: armed.code, syscall: name })
+}
+
+function isDead(): boolean {
+  return armed?.code === 'crash' && points > armed.point
+}
+
+function crash(name: string): Error {
+  return new Error(`crash: ${name} did not happen any more`)
 }
 
 function guardHandle(handle: fs.FileHandle): fs.FileHandle {
