@@ -13,15 +13,14 @@ import fastify, { type FastifyError, type FastifyInstance, type FastifyReply } f
 import type { Log } from '../core/log.ts'
 import { KiB, second } from '../core/units.ts'
 import { canonicalAddress } from '../swarm/networks.ts'
+import { seatRequestLimitBytes } from '../swarm/seats/protocol.ts'
 import type { OriginConfig } from './config.ts'
-
-/** The longest legal body is a seat request for 65,536 pieces, about 12 KiB. */
-const bodyLimitBytes = 64 * KiB
 
 export async function createHttpServer(limits: OriginConfig['limits'], log: Log): Promise<FastifyInstance> {
   const app = fastify({
     logger: false,
-    bodyLimit: bodyLimitBytes,
+    // Of all bodies, this is the longest.
+    bodyLimit: seatRequestLimitBytes,
     exposeHeadRoutes: false,
     requestTimeout: 15 * second,
     connectionTimeout: limits.idle_timeout_ms,
