@@ -1,5 +1,5 @@
 /** The commands as processes, against a real control socket: exit codes, pipes, terminals, signals. */
-import { execFile, spawnSync } from 'node:child_process'
+import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -13,6 +13,7 @@ import { ControlError } from '../../src/core/errors.ts'
 import type { Stoppable } from '../../src/core/lifecycle.ts'
 import { type ControlHandlers, startControlServer } from '../../src/daemon/control-server.ts'
 import type { CycleResult, HistoryEntry } from '../../src/daemon/status.ts'
+import { needs } from '../support/needs.ts'
 import { runCli, startCli } from '../support/run-cli.ts'
 import { ago, busyChannel, channelStatus, nodeStatus } from './sample-status.ts'
 
@@ -272,7 +273,7 @@ describe('output', () => {
   })
 })
 
-describe.skipIf(spawnSync('script', ['--version']).status !== 0)('on a terminal (script)', () => {
+describe.skipIf(!needs('script'))('on a terminal', () => {
   /** @returns What the terminal saw. */
   async function onTerminal(args: string, env: NodeJS.ProcessEnv = {}) {
     const line = `stty cols 80 rows 30; ${process.execPath} bin/sigmesh.ts --socket ${socket} ${args}`

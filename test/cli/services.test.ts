@@ -8,6 +8,7 @@ import { stringify } from 'smol-toml'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { exitCodes } from '../../src/cli/exit-codes.ts'
 import { sigmeshdProgram } from '../../src/cli/sigmeshd.ts'
+import { needs } from '../support/needs.ts'
 import { notifyTools, startNotifyListener } from '../support/notify-listener.ts'
 import { runCli, startCli } from '../support/run-cli.ts'
 import { scratchDir } from '../support/scratch.ts'
@@ -55,8 +56,8 @@ describe('help', () => {
 })
 
 describe('the node', () => {
-  test.skipIf(!notifyTools.present)(
-    `is ready when its socket answers, tells what it does, and ends in order (${notifyTools.title})`,
+  test.skipIf(!needs(...notifyTools))(
+    'is ready when its socket answers, tells what it does, and ends in order',
     async () => {
       const { args, socket } = await lonelyNode()
       const listener = await startNotifyListener()

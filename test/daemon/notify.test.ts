@@ -5,9 +5,10 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { silentLog } from '../../src/core/log.ts'
 import { startNotifier } from '../../src/daemon/notify.ts'
+import { needs } from '../support/needs.ts'
 import { type NotifyListener, notifyTools, startNotifyListener } from '../support/notify-listener.ts'
 
-describe.skipIf(!notifyTools.present)(notifyTools.title, () => {
+describe.skipIf(!needs(...notifyTools))('what systemd hears', () => {
   let listener: NotifyListener
   let heard: readonly string[]
   let socket: string

@@ -1,5 +1,5 @@
 /** systemd's end of sd_notify: a real datagram socket. Python holds it, since Node has none; each datagram comes as one line of its stdout. */
-import { spawn, spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -15,17 +15,8 @@ print(json.dumps("listening"), flush=True)
 while True: print(json.dumps(listener.recv(4096).decode()), flush=True)
 `
 
-const tools = [
-  ['python3', '-V'],
-  ['systemd-notify', '--version'],
-] as const
-const missing = tools.filter(([tool, flag]) => spawnSync(tool, [flag]).status !== 0).map(([tool]) => tool)
-
-/** For `describe.skipIf(!present)(title, …)`. In CI what is missing is a failure. */
-export const notifyTools = {
-  present: missing.length === 0 || process.env.CI !== undefined,
-  title: `with python3 and systemd-notify${missing.length === 0 ? '' : ` (missing: ${missing})`}`,
-}
+/** What the listener and the sender need; for `needs`. */
+export const notifyTools = ['python3', 'systemd-notify'] as const
 
 export interface NotifyListener extends Stoppable {
   /** For NOTIFY_SOCKET. */

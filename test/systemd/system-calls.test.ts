@@ -10,12 +10,11 @@ import { join } from 'node:path'
 import { stringify } from 'smol-toml'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { controlClient } from '../../src/cli/control-client.ts'
+import { needs } from '../support/needs.ts'
 import { scratchDir } from '../support/scratch.ts'
 
 const top = join(import.meta.dirname, '../..')
-const present = ['strace', 'systemd-analyze'].every(tool => spawnSync(tool, ['--version']).status === 0)
-
-describe.skipIf(!present && !process.env.CI)('the system call filter', () => {
+describe.skipIf(!needs('strace', 'systemd-analyze'))('the system call filter', () => {
   test('lets through everything that a node does', async () => {
     const directory = await scratchDir()
     const calls = join(directory, 'calls')

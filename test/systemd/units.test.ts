@@ -8,6 +8,7 @@ import { exitCodes } from '../../src/cli/exit-codes.ts'
 import { stopTimeoutMs } from '../../src/cli/service.ts'
 import { second } from '../../src/core/units.ts'
 import { defaultControlSocket } from '../../src/daemon/control-protocol.ts'
+import { needs } from '../support/needs.ts'
 
 const top = join(import.meta.dirname, '../..')
 const units = ['sigmesh-node.service', 'sigmesh-origin.service'] as const
@@ -31,9 +32,7 @@ function verify(name: string, text: string): string {
   return stdout + stderr
 }
 
-// Without systemd nothing is judged: fine on a developer's Mac, a hole in CI.
-const present = spawnSync('systemd-analyze', ['--version']).status === 0
-describe.skipIf(!present && !process.env.CI)('systemd-analyze', () => {
+describe.skipIf(!needs('systemd-analyze'))('systemd-analyze', () => {
   test.each(units)('verify has nothing to say about %s', unit => {
     expect(read(unit)).toContain(installedNode)
     expect(verify(unit, read(unit))).toBe('')
