@@ -12,7 +12,15 @@ import type { InstalledRelease, Installer } from '../install/installer.ts'
 import type { Journal } from '../store/journal.ts'
 import { runCycle } from './cycle.ts'
 import type { Exchanges } from './exchanges.ts'
-import { addBytes, type ChannelLedger, type Ledger, noteRelease, readNote, subtractBytes } from './ledger.ts'
+import {
+  addBytes,
+  type ChannelLedger,
+  type Ledger,
+  noteRelease,
+  readNote,
+  type ServedRelease,
+  subtractBytes,
+} from './ledger.ts'
 import type { Activity, Bytes, CycleResult, HistoryEntry } from './status.ts'
 import type { Trust } from './trust.ts'
 
@@ -56,15 +64,17 @@ export class Channel {
     this.#installed = await this.#parts.installer.installed()
   }
 
-  /** Serve again what a former run served. What cannot be is logged; the origin may be needed for nothing here, and away. */
+  /** Serve again what a former run served. What goes wrong is logged: the origin may be away, and is needed only for what has gone bad. */
   async serveAgain(signal: AbortSignal): Promise<void> {
     const { exchanges, clock, log } = this.#parts
-    for (const note of this.#entry.served) {
+    const serve = async (note: ServedRelease) => {
       const release = note.until > clock.now() ? readNote(this.name, note) : undefined
-      if (!release) continue
-      await exchanges.serve(release, note.until, signal).catch(error => {
-        log.warn({ channel: this.name, ...describeError(error) }, 'an artifact of before cannot be served again')
-      })
+      if (release) await exchanges.serve(release, note.until, signal)
+    }
+    const settled = await Promise.allSettled(this.#entry.served.map(serve))
+    for (const { reason } of settled.filter(result => result.status === 'rejected')) {
+      if (!signal.aborted)
+        log.warn({ channel: this.name, ...describeError(reason) }, 'an artifact of before is not served whole')
     }
   }
 

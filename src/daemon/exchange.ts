@@ -8,7 +8,7 @@
 import { randomBytes } from 'node:crypto'
 import { pieceSize } from '../core/artifact.ts'
 import type { Clock } from '../core/clock.ts'
-import { SigmeshError, SwarmError } from '../core/errors.ts'
+import { DownloadError, SigmeshError, SwarmError } from '../core/errors.ts'
 import { type Stoppable, stopAll } from '../core/lifecycle.ts'
 import type { Log } from '../core/log.ts'
 import { artifactUrlPath, type Release } from '../core/release.ts'
@@ -180,10 +180,19 @@ export class Exchange implements Stoppable {
   }
 }
 
-function stalled({ channel, sequence }: Release, silentMs: number, origin: SliceView['lastError']): SwarmError {
-  const silence = `no piece of ${channel} release ${sequence} has come from the origin or a neighbour for ${formatSpan(silentMs)}`
-  const last = origin ? `; what the origin did last: ${origin.message} [${origin.code}]` : ''
-  return new SwarmError('swarm_stalled', silence + last, { channel, sequence })
+/** When something is wrong with the origin, that is what an administrator has to know; a neighbour might only have made up for it. */
+function stalled(release: Release, silentMs: number, origin: DownloadError | null): DownloadError | SwarmError {
+  const { channel, sequence } = release
+  const from = `has come for ${formatSpan(silentMs)}, of ${channel} release ${sequence}`
+  if (!origin || origin.code === 'seat_required') {
+    return new SwarmError('swarm_stalled', `no piece ${from}, from the origin or from a neighbour`, {
+      channel,
+      sequence,
+    })
+  }
+  return new DownloadError(origin.code, `${origin.message}; and no piece ${from}, from a neighbour either`, {
+    cause: origin,
+  })
 }
 
 /** The torrent kept from last time if it is good, else the origin's. What is wrong with a kept one is no news to anybody. */

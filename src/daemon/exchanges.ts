@@ -43,9 +43,10 @@ export class Exchanges implements Stoppable {
     const running = await this.#start(release, signal)
     try {
       await running.exchange.whole(signal)
+      const serveUntil = this.#parts.clock.now() + this.#serveMs
+      await this.#parts.artifacts.keepUntil(release.full.sha256, serveUntil)
       const content = await this.#parts.artifacts.admit(release.full, signal)
-      running.serveUntil = this.#parts.clock.now() + this.#serveMs
-      await this.#parts.artifacts.keepUntil(release.full.sha256, running.serveUntil)
+      running.serveUntil = serveUntil
       return content
     } catch (error) {
       await this.#end(running.exchange)
@@ -53,10 +54,17 @@ export class Exchanges implements Stoppable {
     }
   }
 
-  /** Serve an artifact that a former run of this node fetched. @throws As `Exchange.start`. */
+  /**
+   * Serve an artifact that a former run of this node fetched. Pieces that have gone bad on the disk since are fetched again.
+   *
+   * @returns When it is served and whole. @throws As `obtain`; what is good is served all the same.
+   */
   async serve(release: Release, until: number, signal: AbortSignal): Promise<void> {
     const running = await this.#start(release, signal)
     running.serveUntil = until
+    await running.exchange.whole(signal)
+    const content = await this.#parts.artifacts.admit(release.full, signal)
+    await content.close()
   }
 
   /** End what has been served long enough, and give its space back. @throws StoreError. */

@@ -149,8 +149,8 @@ function ownLanAddress({ lan }: NodeConfig): string {
 /** Figures to the disk, and what was served long enough off it. */
 function startHousekeeping({ channels, exchanges, clock, log }: HousekeepingParts): Stoppable {
   const ended = new AbortController()
+  const serving = Promise.all(channels.map(channel => channel.serveAgain(ended.signal)))
   const done = (async () => {
-    for (const channel of channels) await channel.serveAgain(ended.signal)
     for (;;) {
       await clock.sleep(housekeepingMs, ended.signal)
       await exchanges.expire(clock.now()).catch(error => log.warn({ ...describeError(error) }, 'old artifacts stay'))
@@ -162,7 +162,7 @@ function startHousekeeping({ channels, exchanges, clock, log }: HousekeepingPart
   return {
     async stop() {
       ended.abort(new DOMException('the daemon is stopping', 'AbortError'))
-      await done
+      await Promise.all([done, serving])
     },
   }
 }

@@ -43,7 +43,7 @@ export interface SliceView {
   /** The clock's monotonic time when anything came last: a piece from anywhere, or bytes from the origin. */
   readonly stalledSince: number
   /** What goes wrong between this node and the origin now; null when nothing does. */
-  readonly lastError: { readonly code: string; readonly message: string } | null
+  readonly lastError: DownloadError | null
 }
 
 export interface SeatHolder extends Stoppable {
@@ -99,7 +99,7 @@ class Holder implements SeatHolder {
       bytesWan: received - wasted,
       bytesWasted: wasted,
       stalledSince: this.#stalledSince,
-      lastError: error === undefined ? null : describeError(error),
+      lastError: error instanceof DownloadError ? error : null,
     }
   }
 

@@ -79,8 +79,9 @@ export class Site {
     return join(this.repository, 'repository', ...path)
   }
 
-  async publish(source: string, label?: string) {
-    return publish(this.repository, channel, source, { now: Date.now(), ...(label === undefined ? {} : { label }) })
+  async publish(source: string, label?: string, options: { readonly force?: boolean } = {}) {
+    const about = { now: Date.now(), ...(label === undefined ? {} : { label }), ...options }
+    return publish(this.repository, channel, source, about)
   }
 
   async startOrigin(): Promise<void> {
