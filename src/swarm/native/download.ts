@@ -123,10 +123,12 @@ export class Download {
     if (peer.counted) for (const piece of peer.has.pieces()) this.picker.order.lost(piece)
   }
 
-  /** A look at the clock. */
+  /** A look at the clock: the late lose their requests, and get new ones only when the others have had their choice. */
   tick(now: number): void {
-    for (const peer of this.#parts.peers) if (peer.pipeline.late(now)) this.#release(peer, peer.pipeline.lapse())
-    this.#wake()
+    for (const peer of this.#parts.peers) {
+      if (peer.pipeline.late(now)) this.#release(peer, peer.pipeline.lapse())
+      else this.fill(peer)
+    }
   }
 
   /** A piece is in the store, whoever put it there. */

@@ -4,6 +4,7 @@
  */
 import { type PieceLayout, pieceCount, pieceSize } from '../../core/artifact.ts'
 import { Bitfield } from '../../core/bitfield.ts'
+import { second } from '../../core/units.ts'
 import type { PeerAddress, PeerView } from '../engine.ts'
 import type { Customer } from './choker.ts'
 import { Connection } from './connection.ts'
@@ -17,6 +18,9 @@ import type { Standing } from './trust.ts'
 import type { Tuning } from './tuning.ts'
 import type { Requester, ServedBlock } from './upload.ts'
 import type { Wire } from './wire.ts'
+
+/** After a bad piece, by strikes. */
+const restMs = second
 
 /** What a peer tells the swarm. Calls come in the middle of a chunk, `onTurn` after it. */
 export interface PeerEvents {
@@ -56,6 +60,7 @@ export class Peer implements Asker, Customer, Requester, Standing {
   readonly connection: Connection
   readonly connectedAt: number
   readonly #layout: PieceLayout
+  readonly #now: () => number
   readonly #events: PeerEvents
   readonly #strikes: (host: string) => number
   /** Where it says that it listens. */
@@ -82,6 +87,8 @@ export class Peer implements Asker, Customer, Requester, Standing {
   good = 0
   bytesIn = 0
   bytesOut = 0
+  /** Not asked for anything until then. */
+  #restUntil = 0
   /** Payload it sent without being asked. */
   unasked = 0
   /** When payload last moved in either direction. */
@@ -96,10 +103,12 @@ export class Peer implements Asker, Customer, Requester, Standing {
     this.extended = handshake.extended
     this.#client = clientOf(handshake.peerId)
     this.#layout = layout
+    this.#now = now
     this.#events = events
     this.#strikes = parts.strikes
     this.connectedAt = this.since = this.usefulAt = now()
     this.has = new Bitfield(pieceCount(layout))
+    this.rest()
     this.pipeline = new Pipeline(now(), parts.tuning.requestMs, defaultRequestQueue, standardBlockBytes)
     this.connection = new Connection(parts.wire, pieceCount(layout), now, {
       onMessage: message => this.#hear(message),
@@ -117,8 +126,17 @@ export class Peer implements Asker, Customer, Requester, Standing {
     return this.#strikes(this.host)
   }
 
+  get resting(): boolean {
+    return this.#now() < this.#restUntil
+  }
+
   get ready(): boolean {
     return this.connection.ready
+  }
+
+  /** It has brought a bad piece: others first. */
+  rest(): void {
+    this.#restUntil = this.#now() + restMs * this.strikes
   }
 
   asked(piece: number, unit: number): boolean {

@@ -237,8 +237,12 @@ export class NativeSwarm implements Swarm, PeerEvents {
   }
 
   #strike(host: string): void {
-    if (!this.#book.strike(host)) return
-    for (const peer of [...this.#roster]) if (peer.host === host) peer.connection.close('banned')
+    const banned = this.#book.strike(host)
+    for (const peer of [...this.#roster]) {
+      if (peer.host !== host) continue
+      if (banned) peer.connection.close('banned')
+      else peer.rest()
+    }
   }
 
   #giveSlots(): void {

@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest'
 import { grantsFor, type Standing } from '../../../src/swarm/native/trust.ts'
 
-const fresh: Standing = { good: 0, strikes: 0, held: 0 }
-const proven: Standing = { good: 3, strikes: 0, held: 0 }
-const struck: Standing = { good: 3, strikes: 1, held: 0 }
-const probing: Standing = { good: 0, strikes: 0, held: 1 }
+const fresh: Standing = { good: 0, strikes: 0, held: 0, resting: false }
+const proven: Standing = { good: 3, strikes: 0, held: 0, resting: false }
+const struck: Standing = { good: 3, strikes: 1, held: 0, resting: false }
+const probing: Standing = { good: 0, strikes: 0, held: 1, resting: false }
 const clean = { good: 0, bad: 0, unstarted: 100 }
 
 test('a new peer brings one piece, and only then more', () => {
@@ -28,13 +28,19 @@ test('once there is poison, proven peers do the work and others are tried one at
     expect(grantsFor(suspect, [proven, probing], poisoned).start).toBe(false)
     expect(grantsFor(suspect, [proven], { ...poisoned, bad: 6 }).start).toBe(false)
   }
-  expect(grantsFor(proven, [proven], { ...poisoned, bad: 1000 })).toEqual({ start: true, help: true })
+  expect(grantsFor(proven, [proven], { ...poisoned, bad: 1000 })).toEqual({ start: true, help: false })
+  expect(grantsFor({ ...proven, held: 2 }, [proven], poisoned).start).toBe(false)
 })
 
 test('poison and nobody proven: whoever is left is tried, a few at a time', () => {
   const poisoned = { good: 0, bad: 1000, unstarted: 100 }
   expect(grantsFor(struck, [fresh, struck], poisoned).start).toBe(true)
   expect(grantsFor(struck, Array<Standing>(4).fill(probing), poisoned).start).toBe(false)
+})
+
+test('who has just brought a bad piece rests, even when nobody else is left', () => {
+  const poisoned = { good: 0, bad: 1, unstarted: 100 }
+  expect(grantsFor({ ...struck, resting: true }, [], poisoned)).toEqual({ start: false, help: false })
 })
 
 test('blocks beside others: from the proven always, from the new only at the end and without poison', () => {
