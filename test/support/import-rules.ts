@@ -17,7 +17,6 @@ export const rooms: Readonly<Record<string, readonly string[]>> = {
 /** The one place where each third-party package is known: a file, or a folder that ends in `/`. */
 export const owners: Readonly<Record<string, string>> = {
   '@fastify/rate-limit': 'src/origin/',
-  '@fastify/static': 'src/origin/',
   '@noble/ed25519': 'src/signing/',
   'bittorrent-tracker': 'src/origin/',
   'cli-table3': 'src/cli/table.ts',
