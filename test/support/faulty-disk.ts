@@ -23,14 +23,16 @@ let points = 0
  * Do `work` with a fault at its first point, then at its second, and so on, until it gets by without meeting one.
  *
  * @param attempt Called once a point with a `work` to run; it says what must hold afterwards.
- * @returns How many points there were.
+ * @param every Try only each n-th point, where an attempt is dear.
+ * @returns How many points there were, or a few more.
  */
 export async function atEveryPoint(
   mode: FaultMode,
   code: string,
   attempt: (faulty: <T>(work: () => Promise<T>) => Promise<T>, point: number) => Promise<void>,
+  every = 1,
 ): Promise<number> {
-  for (let point = 1; ; point++) {
+  for (let point = 1; ; point += every) {
     let met = false
     await attempt(async work => {
       armed = { point, mode, code }
