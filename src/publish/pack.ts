@@ -12,6 +12,7 @@ import { constants } from 'node:fs'
 import { type FileHandle, open, rm } from 'node:fs/promises'
 import type { Sha256 } from '../core/digest.ts'
 import { contentDigest, encodePackHead, type PackFile } from '../core/pack-format.ts'
+import { readAt } from '../store/file-bytes.ts'
 import { ArtifactHasher, type ArtifactHashes } from './artifact-hash.ts'
 import { chunkBytes, compressFrame } from './frame.ts'
 import { changed, checkUnchanged, type SourceFile, stampOf, unreadable, walkSource } from './source-tree.ts'
@@ -77,7 +78,7 @@ async function writeFrames(tree: readonly SourceFile[], scratch: string, { onPro
       onProgress?.({ done, total })
       signal?.throwIfAborted()
     })
-    const frame = await compressFrame(length, chunks, bytes => writeAll(out, bytes))
+    const frame = await compressFrame(length, chunks, bytes => out.writeFile(bytes))
     packed.push({ path, mode: executable ? 0o755 : 0o644, length, sha256: hash.digest('hex') as Sha256, frame })
   }
   return packed
@@ -92,7 +93,7 @@ async function assemble(files: readonly PackFile[], scratch: string, target: str
   const append = async (bytes: Uint8Array) => {
     signal?.throwIfAborted()
     hasher.update(bytes)
-    await writeAll(out, bytes)
+    await out.writeFile(bytes)
   }
   await append(head)
   for await (const bytes of readExactly(frames, frameBytes, scratch)) await append(bytes)
@@ -115,19 +116,12 @@ async function openSource(location: string, stamp: string): Promise<FileHandle> 
 async function* readExactly(file: FileHandle, length: number, location: string, seen?: (bytes: Uint8Array) => void) {
   for (let at = 0; at < length; ) {
     const chunk = Buffer.allocUnsafe(Math.min(chunkBytes, length - at))
-    for (let filled = 0; filled < chunk.length; ) {
-      const { bytesRead } = await file.read(chunk, filled, chunk.length - filled, at + filled).catch(error => {
-        throw unreadable(location, `cannot be read: ${error.message}`, error)
-      })
-      if (bytesRead === 0) throw changed(location)
-      filled += bytesRead
-    }
+    const filled = await readAt(file, chunk, at).catch(error => {
+      throw unreadable(location, `cannot be read: ${error.message}`, error)
+    })
+    if (filled < chunk.length) throw changed(location)
     at += chunk.length
     seen?.(chunk)
     yield chunk
   }
-}
-
-async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
-  for (let at = 0; at < bytes.length; ) at += (await file.write(bytes, at, bytes.length - at)).bytesWritten
 }
