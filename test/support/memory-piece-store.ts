@@ -12,6 +12,8 @@ export class MemoryPieceStore implements PieceStore {
   readonly have: Bitfield
   /** What `put` was called with, by outcome. */
   readonly puts = { stored: 0, known: 0, refused: 0 }
+  /** How often it was read. */
+  readCalls = 0
   /** Set it to make every further `put` (or `read`) fail. */
   putFault: Error | undefined
   readFault: Error | undefined
@@ -64,6 +66,7 @@ export class MemoryPieceStore implements PieceStore {
 
   async read(index: number, offset: number, length: number): Promise<Uint8Array> {
     if (offset < 0 || length < 0 || offset + length > pieceSize(this.layout, index)) throw new RangeError('outside')
+    this.readCalls++
     if (this.readFault) throw this.readFault
     if (!this.have.has(index)) throw new StoreError('piece_absent', `piece ${index} is not stored`, { index })
     const at = index * this.layout.pieceLength + offset

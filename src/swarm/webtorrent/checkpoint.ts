@@ -9,7 +9,7 @@
 import type { Socket } from 'node:net'
 import { Transform } from 'node:stream'
 import type { Wire } from 'webtorrent'
-import type { PieceLayout } from '../../core/artifact.ts'
+import type { PieceStore } from '../../core/piece-store.ts'
 import { KiB, MiB } from '../../core/units.ts'
 import { FrameError, FrameFilter } from './frame-filter.ts'
 
@@ -24,7 +24,8 @@ const queueLimit = 1000
 export interface CheckpointRules {
   /** The socket is known: may this connection be? */
   admit(checkpoint: Checkpoint, socket: Socket): boolean
-  layoutOf(infohash: string): PieceLayout | undefined
+  /** What is joined under this name; undefined when nothing is. */
+  storeOf(infohash: string): PieceStore | undefined
 }
 
 export class Checkpoint {
@@ -33,13 +34,17 @@ export class Checkpoint {
   /** What the peer calls itself, raw, at most 100 bytes; empty when it does not say. */
   client = Buffer.alloc(0)
   #wire: Wire | undefined
+  #store: PieceStore | undefined
   readonly #filter: FrameFilter
   #requests: Buffer[] = []
   #handingOn = false
 
-  constructor({ admit, layoutOf }: CheckpointRules) {
+  constructor({ admit, storeOf }: CheckpointRules) {
     this.#filter = new FrameFilter({
-      layoutOf,
+      layoutOf: infohash => {
+        this.#store = storeOf(infohash)
+        return this.#store?.layout
+      },
       pass: bytes => this.inbound.push(bytes),
       request: message => this.#enqueue(message),
       cancel: message => this.#withdraw(message),
@@ -73,6 +78,8 @@ export class Checkpoint {
   }
 
   #enqueue(message: Buffer): void {
+    // Nobody was told of that piece. webtorrent would keep the request without an answer, and a later one like it as well.
+    if (!this.#store?.have.has(message.readUInt32BE(5))) return
     if (this.#requests.length >= queueLimit) throw new FrameError(`it has ${queueLimit} requests open`)
     this.#requests.push(message)
     this.#handOnSoon()

@@ -6,7 +6,7 @@
  */
 import type { Socket } from 'node:net'
 import type { ThrottleGroup, Wire } from 'webtorrent'
-import type { PieceLayout } from '../../core/artifact.ts'
+import type { PieceStore } from '../../core/piece-store.ts'
 import { canonicalAddress, type Networks } from '../networks.ts'
 import { Checkpoint } from './checkpoint.ts'
 
@@ -19,14 +19,14 @@ export class Door {
   /** Where we listen; 0 as long as that is not known. */
   port = 0
   readonly #networks: Networks
-  readonly #layoutOf: (infohash: string) => PieceLayout | undefined
+  readonly #storeOf: (infohash: string) => PieceStore | undefined
   readonly #checkpoints = new Map<string, Checkpoint>()
   /** By checkpoint, the address it talks to. */
   readonly #hosts = new Map<Checkpoint, string>()
 
-  constructor(networks: Networks, layoutOf: (infohash: string) => PieceLayout | undefined) {
+  constructor(networks: Networks, storeOf: (infohash: string) => PieceStore | undefined) {
     this.#networks = networks
-    this.#layoutOf = layoutOf
+    this.#storeOf = storeOf
     let built: Checkpoint | undefined
     this.throttleGroups = {
       down: {
@@ -53,7 +53,7 @@ export class Door {
 
   #build(): Checkpoint {
     return new Checkpoint({
-      layoutOf: this.#layoutOf,
+      storeOf: this.#storeOf,
       admit: (checkpoint, socket) => this.#admit(checkpoint, socket),
     })
   }

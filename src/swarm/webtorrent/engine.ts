@@ -41,7 +41,7 @@ class WebtorrentEngine implements SwarmEngine {
   constructor(options: EngineOptions) {
     this.#options = options
     this.#networks = allowNetworks(options.networks)
-    this.#door = new Door(this.#networks, infohash => this.#swarms.get(infohash)?.artifact)
+    this.#door = new Door(this.#networks, infohash => this.#swarms.get(infohash)?.store)
     const { host, port } = options.listen
     this.#client = new WebTorrent({
       torrentPort: { host, port },

@@ -86,9 +86,13 @@ export class WebtorrentSwarm implements Swarm {
     if (this.#torrent.infoHash !== this.artifact.infohash)
       throw new Error('the metainfo is not the one of the artifact')
     this.#ready = true
-    for (const index of this.#parts.store.have.pieces()) if (!this.#torrent.bitfield.get(index)) this.#adopt(index)
+    for (const index of this.store.have.pieces()) if (!this.#torrent.bitfield.get(index)) this.#adopt(index)
     this.#finishIfComplete()
     this.#lookAgain()
+  }
+
+  get store(): PieceStore {
+    return this.#parts.store
   }
 
   addPeers(addresses: readonly PeerAddress[]): void {
@@ -106,7 +110,7 @@ export class WebtorrentSwarm implements Swarm {
   }
 
   peers(): readonly PeerView[] {
-    return this.#links.views(this.#parts.store.pieces)
+    return this.#links.views(this.store.pieces)
   }
 
   async completed(signal?: AbortSignal): Promise<void> {
@@ -226,11 +230,11 @@ export class WebtorrentSwarm implements Swarm {
 
   #startAnew(index: number): void {
     this.#bytesWasted += this.#blame.restart(index)
-    if (!this.#closed && !this.#parts.store.have.has(index)) this.#torrent._markUnverified(index)
+    if (!this.#closed && !this.store.have.has(index)) this.#torrent._markUnverified(index)
   }
 
   #chunkStore(): ChunkStore {
-    return chunkStore(this.#parts.store, {
+    return chunkStore(this.store, {
       trying: index => this.#putting.add(index),
       done: (index, outcome) => {
         this.#putting.delete(index)
@@ -251,7 +255,7 @@ export class WebtorrentSwarm implements Swarm {
   #refuse(index: number): void {
     this.#bytesWasted += pieceSize(this.artifact, index)
     this.#convict(this.#blame.bad(index))
-    if (this.#parts.store.have.has(index)) this.#adopt(index)
+    if (this.store.have.has(index)) this.#adopt(index)
     else this.#startAnew(index)
   }
 
@@ -267,7 +271,7 @@ export class WebtorrentSwarm implements Swarm {
   }
 
   #finishIfComplete(): void {
-    if (this.#parts.store.have.complete) this.#outcome.resolve()
+    if (this.store.have.complete) this.#outcome.resolve()
   }
 
   #convict(hosts: readonly string[]): void {

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { describe, expect } from 'vitest'
 import { StoreError, SwarmError } from '../../../src/core/errors.ts'
+import { KiB, MiB } from '../../../src/core/units.ts'
 import { makeArtifact } from '../../support/artifact.ts'
 import { MemoryPieceStore } from '../../support/memory-piece-store.ts'
 import { freshPeerId, message, type RawPeer } from '../../support/raw-peer.ts'
@@ -201,6 +202,21 @@ export function conduct(run: Case): void {
       )
       await eventually(() => expect(seeder.swarm.peers()[0]!.client).toMatch(/red.*script/))
       expect(seeder.swarm.peers()[0]!.client).toMatch(/^[\x20-\x7e]{1,40}$/)
+    })
+
+    run('who asks for 200 blocks ahead and reads them late gets them all', async lab => {
+      const fixture = makeArtifact({ length: 4 * MiB })
+      const seeder = await lab.member(fixture, 'all')
+      const peer = await lab.dial(seeder.address, '127.0.0.5')
+      peer.sendHandshake(fixture.artifact.infohash)
+      await peer.until(() => peer.handshake)
+      peer.send(message.interested)
+      await peer.take(message.unchoke)
+      peer.socket.pause()
+      for (let block = 0; block < 200; block++) peer.send(message.request, block >> 1, (block & 1) * 16 * KiB, 16 * KiB)
+      await aWhile()
+      peer.socket.resume()
+      await peer.until(() => peer.frames.filter(frame => frame.id === message.piece).length === 200)
     })
 
     run('what a peer sent and got is counted by peer', async lab => {

@@ -1,4 +1,5 @@
 /** Peers that lie about content. Each has a 127.x.x.x address of its own, so that its ban is its own. */
+import { setTimeout as delay } from 'node:timers/promises'
 import { describe, expect } from 'vitest'
 import { KiB, MiB } from '../../../src/core/units.ts'
 import { type ArtifactFixture, artifactOf, makeArtifact, randomBytes } from '../../support/artifact.ts'
@@ -20,9 +21,12 @@ export function liars(run: Case): void {
           expect(leecher.swarm.totals()).toMatchObject({ bytesIn: 0 })
           expect(leecher.swarm.totals().bytesWasted).toBeGreaterThan(0)
 
+          const dials = connections().length
           await reconnect()
-          await eventually(() => expect(isShut(connections())).toBe(true))
+          await delay(1300) // engines that dial again by themselves do so after a second
+          expect(isShut(connections())).toBe(true)
           expect(leecher.swarm.peers()).toEqual([])
+          if (way === 'is dialled') expect(connections()).toHaveLength(dials)
 
           const honest = await lab.member(fixture, 'all')
           leecher.swarm.addPeers([honest.address])
@@ -129,9 +133,14 @@ export function liars(run: Case): void {
         expect(told).toEqual([1])
         expect(witness.frames.filter(frame => frame.id === message.piece)).toEqual([])
 
-        const honest = await lab.member(fixture, 'all')
-        leecher.swarm.addPeers([honest.address])
+        // The right one comes another way: that is what is served, and no copy of the wrong one that lingers somewhere.
+        await leecher.store.put(0, good)
         await leecher.swarm.completed()
+        await witness.until(() =>
+          witness.frames.some(frame => frame.id === message.have && frame.body.readUInt32BE() === 0),
+        )
+        witness.send(message.request, 0, 0, 16 * KiB)
+        expect((await witness.take(message.piece)).subarray(8).equals(good.subarray(0, 16 * KiB))).toBe(true)
         holdsExactly(leecher, fixture)
       },
       60_000,

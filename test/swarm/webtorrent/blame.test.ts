@@ -64,6 +64,14 @@ test('a block of an attempt that is over, or a second one, counts for nothing', 
   expect(blame.bad(7)).toEqual(['a'])
 })
 
+test('unfinished pieces with a block of a banned peer are known', () => {
+  const blame = new Blame()
+  bring(blame, 7, { 0: ['evil', wrong] })
+  bring(blame, 8, { 0: ['honest', right] })
+  bring(blame, 9, { 0: ['honest', right], 16: ['evil', right] })
+  expect(blame.touchedBy('evil')).toEqual([7, 9])
+})
+
 test('a piece that another hand stored convicts nobody', () => {
   const blame = new Blame()
   bring(blame, 7, { 0: ['a', right], 16: ['b', wrong] })
