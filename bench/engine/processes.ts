@@ -1,0 +1,102 @@
+/** What every contender needs: a process, what it says, what it has cost so far. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { createInterface } from 'node:readline'
+import type { Stoppable } from '../../src/core/lifecycle.ts'
+import type { PeerAddress } from '../../src/swarm/engine.ts'
+import type { Payload } from './payload.ts'
+
+export interface MemberOptions {
+  readonly payload: Payload
+  readonly role: 'seed' | 'leech'
+  /** Its own, empty; a seed finds the payload there. */
+  readonly directory: string
+  readonly address: PeerAddress
+  /** Whom it is told of. */
+  readonly peers: readonly PeerAddress[]
+  readonly uploadBytesPerSecond?: number
+}
+
+/** One contender's process. */
+export interface Member extends Stoppable {
+  readonly pid: number
+  /** It has everything. */
+  readonly complete: Promise<void>
+  /** Begin to connect to the peers, for those that can wait with it. */
+  go(): void
+}
+
+export interface Contender {
+  readonly name: string
+  /** Resolves when it listens and, a seed, has checked what it has. */
+  start(options: MemberOptions): Promise<Member>
+}
+
+/** A child that speaks in lines, of JSON or otherwise. */
+export class Child implements Stoppable {
+  readonly process: ChildProcess
+  readonly #lines: string[] = []
+  #onLine: (() => void) | undefined
+
+  constructor(command: string, args: readonly string[]) {
+    this.process = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] })
+    createInterface({ input: this.process.stdout! }).on('line', line => {
+      this.#lines.push(line)
+      this.#onLine?.()
+    })
+  }
+
+  get pid(): number {
+    return this.process.pid!
+  }
+
+  say(line: string): void {
+    this.process.stdin!.write(`${line}\n`)
+  }
+
+  /** @throws Error when it ends first. */
+  async heard(pattern: RegExp): Promise<string> {
+    const { promise, resolve, reject } = Promise.withResolvers<string>()
+    const look = () => {
+      const found = this.#lines.find(line => pattern.test(line))
+      if (found !== undefined) resolve(found)
+    }
+    const before = this.#onLine
+    this.#onLine = () => {
+      before?.()
+      look()
+    }
+    this.process.once('exit', code => reject(new Error(`it ended with ${code} before it said ${pattern}`)))
+    look()
+    return promise
+  }
+
+  async stop(): Promise<void> {
+    if (this.process.exitCode !== null || this.process.signalCode !== null) return
+    this.process.kill('SIGKILL')
+    await once(this.process, 'exit')
+  }
+}
+
+const ticksPerSecond = 100
+
+/** User and system seconds so far. */
+export function cpuSeconds(pid: number): number {
+  const [user, system] = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ').slice(11, 13)
+  return (Number(user) + Number(system)) / ticksPerSecond
+}
+
+export function peakRssBytes(pid: number): number {
+  return Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]) * 1024
+}
+
+/** Established connections to a port of this machine. */
+export function connectionsTo({ port }: PeerAddress): number {
+  const local = `:${port.toString(16).toUpperCase().padStart(4, '0')}`
+  const rows = readFileSync('/proc/net/tcp', 'utf8').split('\n')
+  return rows.filter(row => {
+    const [, address, , state] = row.trim().split(/\s+/)
+    return state === '01' && address?.endsWith(local)
+  }).length
+}
