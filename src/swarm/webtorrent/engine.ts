@@ -16,6 +16,7 @@ import type { EngineOptions, Swarm, SwarmEngine } from '../engine.ts'
 import { allowNetworks, type Networks } from '../networks.ts'
 import { Door } from './door.ts'
 import { WebtorrentSwarm } from './swarm.ts'
+import { demandInternals } from './undocumented.ts'
 
 const defaultMaxPeers = 50
 
@@ -56,6 +57,7 @@ class WebtorrentEngine implements SwarmEngine {
       webSeeds: false,
       secure: 0,
     })
+    demandInternals('client', this.#client)
     this.#client.throttleGroups = this.#door.throttleGroups
   }
 

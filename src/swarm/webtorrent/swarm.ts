@@ -22,6 +22,7 @@ import { Blame } from './blame.ts'
 import { chunkStore } from './chunk-store.ts'
 import type { Door } from './door.ts'
 import { addressText, type Link, Links, parseAddress } from './links.ts'
+import { demandInternals } from './undocumented.ts'
 
 /** webtorrent waits 30 s for a block: too long on a LAN, where one that lies still can hold up the last piece. */
 const blockTimeoutMs = 10 * second
@@ -74,6 +75,7 @@ export class WebtorrentSwarm implements Swarm {
       storeCacheSlots: 0,
       bitfield: Uint8Array.from(store.have.bytes),
     })
+    demandInternals('torrent', this.#torrent)
     this.#listen()
     this.#forgetStore = store.onPiece(index => this.#adopt(index))
   }

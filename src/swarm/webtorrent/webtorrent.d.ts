@@ -1,7 +1,7 @@
 /**
  * What this folder uses of webtorrent 3.0.21, which has no types of its own. Documented API first. What follows under "Not documented"
- * is there because the documented way breaks a rule of SwarmEngine; each user says which. `engine.ts` checks at start that all of it
- * exists, and the contract suite that it still does what it did.
+ * is there because the documented way breaks a rule of SwarmEngine; each user says which. undocumented.ts checks
+ * that all of it exists, the contract suite that it still does what it did.
  */
 declare module 'webtorrent' {
   import type { EventEmitter } from 'node:events'
