@@ -34,7 +34,8 @@ export const owners: Readonly<Record<string, string>> = {
 const verifiers = ['src/signing/manifest.ts', 'src/store/artifact-store.ts']
 
 /** Code that can touch a private key, and what needs one. */
-const privateKeyCode = /^src\/(signing\/(private-key|sign-metadata|create-repository|revise-repository|publish-operations)|publish\/)/
+const privateKeyCode =
+  /^src\/(signing\/(private-key|sign-metadata|create-repository|revise-repository|publish-operations)|publish\/)/
 
 /** Where the service of a node begins. */
 const nodeEntries = /^src\/(daemon\/|cli\/commands\/node\.ts$)/
