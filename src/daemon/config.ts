@@ -76,7 +76,8 @@ export const nodeConfig = z.strictObject({
   retry_s: seconds.min(1).default(30),
   /** No byte from anywhere for this long fails the cycle; what was fetched stays for the next one. */
   stall_s: seconds.min(5).default(300),
-  engine: z.enum(['webtorrent']).default('webtorrent'),
+  /** Which BitTorrent engine exchanges with the neighbours. Both speak the same protocol; a site may mix them. */
+  engine: z.enum(['native', 'webtorrent']).default('native'),
   log_level: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
   lan,
   store,

@@ -16,10 +16,9 @@ import { lockDirectory } from '../store/directory-lock.ts'
 import { makeDirectory } from '../store/durable.ts'
 import { openJournal } from '../store/journal.ts'
 import { openTrustStore } from '../store/trust-store.ts'
-import type { SwarmEngine } from '../swarm/engine.ts'
+import type { EngineOptions, SwarmEngine } from '../swarm/engine.ts'
 import { allowNetworks, lanAddress } from '../swarm/networks.ts'
 import { OriginClient } from '../swarm/origin-client.ts'
-import { startWebtorrentEngine } from '../swarm/webtorrent/engine.ts'
 import { Channel, type ChannelParts } from './channel.ts'
 import type { NodeConfig } from './config.ts'
 import { mostHistoryEntries } from './control-protocol.ts'
@@ -31,7 +30,12 @@ import { startRunner, startSchedule } from './schedule.ts'
 import { historyEntry } from './status.ts'
 import { Trust } from './trust.ts'
 
-const engines = { webtorrent: startWebtorrentEngine }
+/** Loaded when chosen: webtorrent alone takes 30 MB and half a second that a native node does not need. */
+const engines = {
+  native: async (options: EngineOptions) => (await import('../swarm/native/engine.ts')).startNativeEngine(options),
+  webtorrent: async (options: EngineOptions) =>
+    (await import('../swarm/webtorrent/engine.ts')).startWebtorrentEngine(options),
+}
 
 /** How often figures go to the disk and old artifacts from it. */
 const housekeepingMs = minute

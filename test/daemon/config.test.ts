@@ -9,7 +9,7 @@ const least = {
 
 test('the least that a node needs: where to ask, whom to trust, what to accept', () => {
   const config = nodeConfig.parse(least)
-  expect(config).toMatchObject({ site: 'auto', state_dir: '/var/lib/sigmesh', engine: 'webtorrent' })
+  expect(config).toMatchObject({ site: 'auto', state_dir: '/var/lib/sigmesh', engine: 'native' })
   expect(config.channels.clamav).toMatchObject({ action: 'directory', reload_timeout_s: 60 })
   expect(config.node).toMatch(/^[A-Za-z0-9][A-Za-z0-9._-]*$/)
 })

@@ -116,3 +116,18 @@ test('a release that is one file is installed as that file', async () => {
   await site.nodes[0]!.update()
   expect(contents(await site.nodes[0]!.installed())).toEqual({ 'rules.yar': 'rule nothing { condition: false }\n' })
 })
+
+test('a site may mix engines: each fetches from the other', async () => {
+  const engine = (name: string) => ({ engine: name === 'node-1' ? 'native' : 'webtorrent' })
+  const site = await openSite({ nodes: 2, seats: 1, node: engine })
+  for (const [sequence, first] of [
+    [1, 0],
+    [2, 1],
+  ] as const) {
+    await site.publish(await writePayload(site.home, 2 * MiB, sequence))
+    await site.nodes[first]!.update()
+    const sent = site.origin.stats().artifactBytes
+    expect(await site.nodes[1 - first]!.update()).toMatchObject({ outcome: 'installed', sequence })
+    expect(site.origin.stats().artifactBytes).toBe(sent)
+  }
+}, 60_000)

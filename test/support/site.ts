@@ -30,8 +30,8 @@ export interface SiteOptions {
   readonly line?: Omit<WanLinkOptions, 'target'>
   /** Each node a process of its own. Default: all in this one. */
   readonly processes?: boolean
-  /** More of node.toml, for all nodes. */
-  readonly node?: Readonly<Record<string, unknown>>
+  /** More of node.toml: of all nodes, or of the one of that name. */
+  readonly node?: Readonly<Record<string, unknown>> | ((name: string) => Readonly<Record<string, unknown>>)
   /** More of the channel's entry in the node.toml of that node. */
   readonly channel?: (node: string) => Readonly<Record<string, unknown>>
 }
@@ -134,7 +134,7 @@ export class Site {
       state_dir: paths.stateDir,
       control_socket: paths.socket,
       check_on_start: false,
-      ...this.#options.node,
+      ...(typeof this.#options.node === 'function' ? this.#options.node(name) : this.#options.node),
       lan: { listen: '127.0.0.1', address: '127.0.0.1', port: 0, networks: ['127.0.0.0/8'] },
       channels: { [channel]: { path: paths.target, ...this.#options.channel?.(name) } },
     }
