@@ -6,7 +6,7 @@ export interface Clock {
   now(): number
   /** Milliseconds that never go back; only differences mean anything. */
   monotonic(): number
-  /** Resolves after `ms`; rejects with the signal's reason when that aborts first. Holds no process open. */
+  /** Resolves after `ms`; rejects with the signal's reason when that aborts first. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>
 }
 

@@ -6,8 +6,8 @@ import type { Channel } from './channel.ts'
 import type { Exchanges } from './exchanges.ts'
 import type { ChannelStatus, PeerList } from './status.ts'
 
-/** @param nextCheck Ms since 1970; undefined when none is planned. */
-export function describeChannel(channel: Channel, exchanges: Exchanges, nextCheck: number | undefined): ChannelStatus {
+/** @param nextCheck When the next cycle is planned, ms since 1970. */
+export function describeChannel(channel: Channel, exchanges: Exchanges, nextCheck: number): ChannelStatus {
   const { entry, activity, offered, installed } = channel.facts
   const { bytes, lastCheck, lastSuccess, failure } = entry
   const running = exchanges.of(channel.name).at(-1)
@@ -40,7 +40,7 @@ export function describeChannel(channel: Channel, exchanges: Exchanges, nextChec
     lastCheck,
     lastSuccess,
     failure,
-    nextCheck: nextCheck === undefined ? null : iso(nextCheck),
+    nextCheck: iso(nextCheck),
   }
 }
 

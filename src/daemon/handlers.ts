@@ -63,9 +63,8 @@ export function summarise({ channels }: NodeStatus): string {
     .join('; ')
 }
 
-function nextCheck(channel: string, { runners, schedule }: NodeParts): number | undefined {
-  const times = [schedule.next()?.getTime(), runners.get(channel)?.retryAt].filter(time => time !== undefined)
-  return times.length > 0 ? Math.min(...times) : undefined
+function nextCheck(channel: string, { runners, schedule }: NodeParts): number {
+  return Math.min(schedule.nextAt, runners.get(channel)?.retryAt ?? Number.POSITIVE_INFINITY)
 }
 
 function unknownChannel(name: string, runners: ReadonlyMap<string, unknown>): never {

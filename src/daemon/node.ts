@@ -114,7 +114,7 @@ async function assemble(config: NodeConfig, { log, clock, random }: Required<Sur
   const checkAll = () => {
     for (const runner of runners.values()) void runner.run()
   }
-  const schedule = start(startSchedule(config.schedule, config.schedule_jitter_s * second, checkAll))
+  const schedule = start(startSchedule(config.schedule, config.schedule_jitter_s * second, checkAll, { clock, random }))
   const handlers = handlersOf({
     config,
     engine,

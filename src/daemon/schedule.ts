@@ -12,22 +12,53 @@ export function isSchedule(expression: string): boolean {
 }
 
 export interface Schedule extends Stoppable {
-  /** When the clock triggers next; the jitter comes on top. Undefined when never. */
-  next(): Date | undefined
+  /** When it triggers next, ms since 1970. */
+  readonly nextAt: number
 }
 
+/** The wall clock is looked at this often: it may be set, and a machine may sleep, while we wait for a time of day. */
+const lookMs = minute
+
 /**
- * Call `trigger` by the clock.
+ * Call `trigger` by the clock. node-cron only says when; the waiting is ours, since clocks jump:
  *
- * @param jitterMs Each call comes up to this much late, evenly spread.
+ *   the machine slept, or the clock was set ahead   a time that was missed is made up for, once: else a nightly schedule would never
+ *                                                   run on a machine that is asleep every night
+ *   the clock was set back                          it triggers, and waits for the next time by the new clock: a machine that
+ *                                                   started in 2036 and was put right must not wait for 2036
+ *
+ * @param expression As `isSchedule` has it; in local time.
+ * @param jitterMs Each call comes up to this much late, evenly spread. Longer than the interval, it thins the calls out.
  */
-export function startSchedule(expression: string, jitterMs: number, trigger: () => void): Schedule {
-  // A missed tick (suspend, a blocked loop) is made up by the next one and not worth a warning: cycles are idempotent.
-  const task = createTask(expression, trigger, { maxRandomDelay: jitterMs, suppressMissedWarning: true })
-  void task.start()
+export function startSchedule(
+  expression: string,
+  jitterMs: number,
+  trigger: () => void,
+  { clock, random }: { clock: Clock; random: () => number },
+): Schedule {
+  const ended = new AbortController()
+  const task = createTask(expression, () => {}) // never started
+  const plan = () => task.getNextRuns(1)[0]!.getTime() + random() * jitterMs
+  let nextAt = plan()
+  const run = async () => {
+    for (let seen = clock.now(); ; seen = clock.now()) {
+      await clock.sleep(Math.min(lookMs, Math.max(0, nextAt - seen)), ended.signal)
+      const now = clock.now()
+      if (now < nextAt && now > seen - lookMs) continue
+      trigger()
+      nextAt = plan()
+    }
+  }
+  const done = run().catch(error => {
+    if (!ended.signal.aborted) throw error
+  })
   return {
-    next: () => task.getNextRun() ?? undefined,
-    stop: async () => {
+    get nextAt() {
+      return nextAt
+    },
+    async stop() {
+      ended.abort(new DOMException('the schedule is stopping', 'AbortError'))
+      await done
       await task.destroy()
     },
   }

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { isSchedule, startRunner, startSchedule } from '../../src/daemon/schedule.ts'
 import { ManualClock } from '../support/manual-clock.ts'
 
@@ -85,18 +85,78 @@ describe('the schedule', () => {
     expect(isSchedule(expression)).toBe(false)
   })
 
-  test('it triggers, knows when next, and is silent after stop', async () => {
-    let triggers = 0
-    const first = Promise.withResolvers<void>()
-    const schedule = startSchedule('* * * * * *', 0, () => {
-      triggers++
-      first.resolve()
+  /** A schedule by a clock that the test moves; node-cron reads the same time, as Date. */
+  function scheduled(expression: string, { jitterMs = 0, share = 0 } = {}) {
+    vi.stubEnv('TZ', 'UTC') // expressions are in local time
+    onTestFinished(() => void vi.unstubAllEnvs())
+    const clock = new ManualClock()
+    vi.useFakeTimers({ toFake: ['Date'], now: clock.now() })
+    onTestFinished(() => void vi.useRealTimers())
+    const triggers: string[] = []
+    const time = (ms: number) => new Date(ms).toISOString().slice(0, 19)
+    const schedule = startSchedule(expression, jitterMs, () => triggers.push(time(clock.now())), {
+      clock,
+      random: () => share,
     })
-    expect(schedule.next()!.getTime()).toBeGreaterThan(Date.now() - second)
-    await first.promise
+    onTestFinished(() => schedule.stop())
+    /** Let time pass as it does: with everything that is due in between. */
+    const pass = async (ms: number) => {
+      for (let left = ms; left > 0; ) {
+        const step = Math.min(left, clock.nextWakeMs() ?? left)
+        vi.setSystemTime(clock.now() + step)
+        await clock.advance(step)
+        left -= step
+      }
+    }
+    /** The clock jumps to `to`, or the machine sleeps until then. */
+    const jump = async (to: string) => {
+      clock.set(Date.parse(to))
+      vi.setSystemTime(clock.now())
+    }
+    return { schedule, triggers, pass, jump, next: () => time(schedule.nextAt) }
+  }
+
+  test('it triggers at its times, knows when next, and is silent after stop', async () => {
+    const { schedule, triggers, pass, next } = scheduled('*/20 * * * *')
+    expect(next()).toBe('2026-11-22T12:20:00')
+    await pass(45 * minute)
+    expect(triggers).toEqual(['2026-11-22T12:20:00', '2026-11-22T12:40:00'])
+    expect(next()).toBe('2026-11-22T13:00:00')
     await schedule.stop()
-    const before = triggers
-    await new Promise(resolve => setTimeout(resolve, 1500))
-    expect(triggers).toBe(before)
+    await pass(45 * minute)
+    expect(triggers).toHaveLength(2)
+  })
+
+  test.each([60_000, 30 * 60_000])(
+    'a jitter of up to %d ms comes on top, and is part of what is told',
+    async jitterMs => {
+      const { triggers, pass, next } = scheduled('*/20 * * * *', { jitterMs, share: 0.5 })
+      const first = next()
+      expect(Date.parse(`${first}Z`)).toBe(Date.UTC(2026, 10, 22, 12, 20) + jitterMs / 2)
+      await pass(60 * minute)
+      expect(triggers[0]).toBe(first)
+    },
+  )
+
+  test('a time that was slept through is made up for, once', async () => {
+    const { triggers, pass, jump, next } = scheduled('0 3 * * *')
+    await pass(minute)
+    await jump('2026-11-23T08:00:00Z') // three o'clock went by in a closed laptop
+    await pass(2 * minute)
+    expect(triggers).toEqual(['2026-11-23T08:01:00'])
+    expect(next()).toMatch(/^2026-11-24T/)
+  })
+
+  test('the clock was years ahead and is put right: it does not wait for those years', async () => {
+    const { triggers, pass, jump, next } = scheduled('*/20 * * * *')
+    await jump('2036-01-01T00:00:00Z')
+    await pass(30 * minute)
+    const before = triggers.length
+    await jump('2026-11-22T13:01:00Z')
+    await pass(2 * minute)
+    expect(triggers.slice(before)).toEqual([expect.stringMatching(/^2026-11-22T13:0/)])
+    expect(next()).toBe('2026-11-22T13:20:00')
+    await pass(30 * minute)
+    expect(triggers.slice(before)).toHaveLength(2)
   })
 })

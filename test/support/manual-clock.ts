@@ -3,12 +3,11 @@ import type { Clock } from '../../src/core/clock.ts'
 /** A clock that stands still until it is advanced. */
 export class ManualClock implements Clock {
   #now: number
-  readonly #start: number
+  #monotonic = 0
   readonly #sleepers = new Set<{ readonly until: number; wake(): void }>()
 
   constructor(now = Date.UTC(2026, 10, 22, 12)) {
     this.#now = now
-    this.#start = now
   }
 
   now(): number {
@@ -16,7 +15,7 @@ export class ManualClock implements Clock {
   }
 
   monotonic(): number {
-    return this.#now - this.#start
+    return this.#monotonic
   }
 
   sleep(ms: number, signal?: AbortSignal): Promise<void> {
@@ -31,7 +30,7 @@ export class ManualClock implements Clock {
         signal?.removeEventListener('abort', abort)
         resolve()
       }
-      const sleeper = { until: this.#now + ms, wake }
+      const sleeper = { until: this.#monotonic + ms, wake }
       this.#sleepers.add(sleeper)
       signal?.addEventListener('abort', abort, { once: true })
     })
@@ -39,14 +38,20 @@ export class ManualClock implements Clock {
 
   /** How long until the next sleeper wakes; undefined when nobody sleeps. */
   nextWakeMs(): number | undefined {
-    const ends = [...this.#sleepers].map(({ until }) => until - this.#now)
+    const ends = [...this.#sleepers].map(({ until }) => until - this.#monotonic)
     return ends.length > 0 ? Math.min(...ends) : undefined
+  }
+
+  /** Set the wall clock. Nobody wakes for that, as nobody does when a machine has slept. */
+  set(now: number): void {
+    this.#now = now
   }
 
   /** Let time pass, wake who is due, and let what they do run to its next wait. */
   async advance(ms: number): Promise<void> {
     this.#now += ms
-    for (const sleeper of [...this.#sleepers]) if (sleeper.until <= this.#now) sleeper.wake()
+    this.#monotonic += ms
+    for (const sleeper of [...this.#sleepers]) if (sleeper.until <= this.#monotonic) sleeper.wake()
     await new Promise(resolve => setImmediate(resolve))
   }
 }
