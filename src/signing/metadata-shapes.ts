@@ -52,11 +52,9 @@ const hex = z.string().regex(/^(?:[0-9a-f]{2}){0,1024}$/, 'expected lower-case h
 const keyIdShape = z.string().regex(/^[0-9a-f]{64}$/, 'expected a key id: 64 lower-case hex digits')
 
 export const signaturesShape = z
+  .custom<unknown[]>(value => Array.isArray(value), 'expected a list of signatures')
   // First the number, then each: ten thousand signatures cost no more than one.
-  .custom<unknown[]>(
-    value => Array.isArray(value) && value.length <= mostSignatures,
-    `more than ${mostSignatures} signatures`,
-  )
+  .refine(list => list.length <= mostSignatures, { error: `more than ${mostSignatures} signatures`, abort: true })
   .pipe(z.array(z.looseObject({ keyid: keyIdShape, sig: hex.transform(text => Buffer.from(text, 'hex')) })))
   .refine(list => isUnique(list.map(({ keyid }) => keyid)), 'a key id signs twice')
 
@@ -128,8 +126,8 @@ export function targetTable(rules: Rules) {
     .looseObject({
       length: wholeNumber,
       hashes: hashesShape.refine(
-        hashes => !rules.sha256OnTargets || /^[0-9a-f]{64}$/.test(hashes.get('sha256') ?? ''),
-        'a target needs a SHA-256',
+        hashes => !rules.sha256OnTargets || (hashes.size === 1 && /^[0-9a-f]{64}$/.test(hashes.get('sha256') ?? '')),
+        'a target needs a SHA-256, and no other hash, which would go unchecked',
       ),
       custom: z.custom<JsonObject>(isJsonObject).optional(),
     })

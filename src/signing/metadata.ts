@@ -48,7 +48,9 @@ const header = <Type extends string>(type: Type) => ({
 })
 
 function shapes(rules: Rules) {
-  const roles = z.looseObject({ root: roleShape, targets: roleShape, snapshot: roleShape, timestamp: roleShape })
+  const roles = z
+    .object({ root: roleShape, targets: roleShape, snapshot: roleShape, timestamp: roleShape })
+    .catchall(roleShape)
   return {
     root: z
       .looseObject({

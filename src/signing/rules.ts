@@ -35,7 +35,7 @@ export interface Rules {
   readonly roleName: RegExp
   readonly targetPath: RegExp
   readonly pathPattern: RegExp
-  /** Every target has a SHA-256; else any hash will do. */
+  /** Every target has a SHA-256 and no other hash; else any will do. */
   readonly sha256OnTargets: boolean
   /** The root must switch consistent snapshots on. */
   readonly consistentSnapshots: boolean

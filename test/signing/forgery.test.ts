@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { hour } from '../../src/core/units.ts'
 import type { JsonObject } from '../../src/signing/json.ts'
+import { readMetadata } from '../../src/signing/metadata.ts'
 import type { PrivateKey } from '../../src/signing/private-key.ts'
 import { keyId } from '../../src/signing/public-key.ts'
 import { seen, TrustNode, versionsOf } from '../support/trust-node.ts'
@@ -48,6 +49,16 @@ describe('2: metadata that nobody signed', () => {
       expect(node.refresh(), name).toEqual([1, 2])
     }
   })
+})
+
+test.each([
+  ['are missing', { signed: {} }, 'expected a list of signatures'],
+  ['are no list', { signed: {}, signatures: {} }, 'expected a list of signatures'],
+  ['are too many', { signed: {}, signatures: Array(65).fill({}) }, 'more than 64 signatures'],
+])('a file whose signatures %s: the sentence says so', (_, file, sentence) => {
+  expect(() => readMetadata('root', 'root.json', Buffer.from(JSON.stringify(file)))).toThrow(
+    expect.objectContaining({ code: 'metadata_malformed', message: expect.stringMatching(`signatures: ${sentence}$`) }),
+  )
 })
 
 describe('14: the chain of roots', () => {

@@ -3,15 +3,13 @@
  * as processes. It has no floor beside the files, so this is also the rules without one.
  */
 import { execFile } from 'node:child_process'
-import { once } from 'node:events'
 import { readdir, readFile } from 'node:fs/promises'
-import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { sha256 } from '../../src/core/digest.ts'
 import { artifactUrlPath } from '../../src/core/release.ts'
 import { signReleases } from '../../src/signing/publish-operations.ts'
+import { FileServer } from '../support/file-server.ts'
 import { scratchDir, writeTree } from '../support/scratch.ts'
 import { makeRelease, TrustRepository } from '../support/trust-repository.ts'
 import {
@@ -24,35 +22,6 @@ import {
 } from '../support/tuf-cassette.ts'
 import { main } from '../support/tuf-client.ts'
 import { haveVectors } from '../support/vectors.ts'
-
-type Answer = (path: string) => Uint8Array | undefined
-
-/** A file server that answers what it is told to, and remembers what it was asked for. */
-class FileServer {
-  answer: Answer = () => undefined
-  requests: string[] = []
-  readonly #server: Server = createServer((request, response) => {
-    const path = request.url!.slice(1)
-    this.requests.push(path)
-    const bytes = this.answer(path)
-    response.writeHead(bytes ? 200 : 404).end(bytes)
-  })
-
-  async start(): Promise<this> {
-    this.#server.listen(0, '127.0.0.1')
-    await once(this.#server, 'listening')
-    return this
-  }
-
-  get url(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
-  }
-
-  async stop(): Promise<void> {
-    this.#server.closeAllConnections()
-    await new Promise(resolve => this.#server.close(resolve))
-  }
-}
 
 describe.skipIf(!haveVectors)('the recorded conformance suite over HTTP', () => {
   const server = new FileServer()
