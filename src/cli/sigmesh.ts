@@ -4,10 +4,14 @@
  */
 import type { Command } from 'commander'
 import { checkCommand } from './commands/check.ts'
+import { enrollCommand } from './commands/enroll.ts'
 import { historyCommand } from './commands/history.ts'
 import { initCommand } from './commands/init.ts'
+import { joinCommand } from './commands/join.ts'
+import { nodesCommand } from './commands/nodes.ts'
 import { peersCommand } from './commands/peers.ts'
 import { publishCommand } from './commands/publish.ts'
+import { revokeCommand } from './commands/revoke.ts'
 import { statusCommand } from './commands/status.ts'
 import { updateCommand } from './commands/update.ts'
 import { programCommand, socketOption, withExamples, withExitCodes } from './help.ts'
@@ -19,9 +23,10 @@ export function sigmeshProgram(): Command {
     'Look after the signature updates of this machine, and publish them.',
   ).addOption(socketOption())
   program.commandsGroup('On each node:')
-  for (const command of [statusCommand, checkCommand, peersCommand, historyCommand, updateCommand]) command(program)
+  for (const command of [statusCommand, checkCommand, peersCommand, historyCommand, updateCommand, joinCommand])
+    command(program)
   program.commandsGroup('For the operator:')
-  for (const command of [initCommand, publishCommand]) command(program)
+  for (const command of [initCommand, publishCommand, enrollCommand, nodesCommand, revokeCommand]) command(program)
   withExamples(program, [
     ['sigmesh status', 'what is installed, what happens now, what failed'],
     ['sigmesh update clamav', 'look for a new release now'],

@@ -22,6 +22,15 @@ export const errorCatalog = {
       meaning: 'A configuration file, environment variable or flag has a value that is not allowed.',
       advice: 'Correct every key that the message lists, then start again.',
     },
+    token_invalid: {
+      meaning: 'What was given is no join token, or not the whole of one.',
+      advice: 'Copy the one line that `sigmesh enroll` printed, all of it.',
+    },
+    identity_unusable: {
+      meaning: 'The key by which this machine proves who it is cannot be read, or is open to others.',
+      advice:
+        'Give the file that the message names to the user of the daemon, with mode 0600; or revoke the node and join anew.',
+    },
   },
   /** The origin, or whoever stands between: what was signed is not what arrived, or not signed at all. */
   TrustError: {
@@ -67,6 +76,11 @@ export const errorCatalog = {
     release_malformed: {
       meaning: 'A signed release lacks what a node needs, or contradicts itself.',
       advice: 'Publish the release again with this version of sigmesh.',
+    },
+    root_mismatch: {
+      meaning: 'The origin shows another root of trust than the one that the join token names.',
+      advice:
+        'Join nothing: someone stands between, or the token is of another repository. Ask the operator for a new one.',
     },
     trust_damaged: {
       meaning: 'The trusted state on this machine cannot be read, and no good generation of it is left.',
@@ -130,6 +144,25 @@ export const errorCatalog = {
     seat_required: {
       meaning: 'The origin serves artifact bytes over the WAN only to the few nodes of a site that hold a seat.',
       advice: 'Nothing: the node gets the artifact from its neighbours, or a seat when one is free.',
+    },
+    origin_pin: {
+      meaning: 'The origin shows another certificate than the pinned one.',
+      advice:
+        'If the operator has changed the key of the certificate, set the new `origin_pin` in node.toml; else someone stands between.',
+    },
+    identity_refused: {
+      meaning: 'The origin does not take this machine for one of its nodes.',
+      advice: 'Join it: `sigmesh enroll` on the machine of the origin, then `sigmesh join` here.',
+    },
+    identity_revoked: {
+      meaning: 'The operator has revoked this node.',
+      advice:
+        'If that was in error, enrol it anew: `sigmesh enroll` on the machine of the origin, then `sigmesh join --force` here.',
+    },
+    clock_skew: {
+      meaning:
+        'The clock of this machine differs too much from that of the origin, which cannot tell its requests from replayed ones.',
+      advice: 'Set the clock of this machine, or of the origin, whichever is wrong (`timedatectl`).',
     },
   },
   /** The local network. */
@@ -212,6 +245,30 @@ export const errorCatalog = {
       advice: 'Correct the path that the message names; nothing was published.',
     },
   },
+  /** Between the operator who enrols and the machine that joins. */
+  JoinError: {
+    token_refused: {
+      meaning: 'The origin does not know the join token, or not any more.',
+      advice: 'Ask the operator for a new one (`sigmesh enroll`).',
+    },
+    token_spent: {
+      meaning: 'The join token has been used as often as it may be, or its time is over.',
+      advice: 'Ask the operator for a new one (`sigmesh enroll --uses N --expires 7d`).',
+    },
+    name_taken: {
+      meaning: 'Another machine has joined under this name.',
+      advice:
+        'Give another name with --node; or, if it is this machine with a new disk, `sigmesh revoke` the old one first.',
+    },
+    already_joined: {
+      meaning: 'This machine has a configuration already; it was left alone.',
+      advice: 'Give --force to join anew and overwrite it.',
+    },
+    node_unknown: {
+      meaning: 'No node of this name has joined.',
+      advice: 'Look at `sigmesh nodes`.',
+    },
+  },
   /** Between the CLI and the daemon on this machine. */
   ControlError: {
     daemon_unreachable: {
@@ -260,6 +317,7 @@ export class SwarmError extends SigmeshError<keyof Catalog['SwarmError']> {}
 export class StoreError extends SigmeshError<keyof Catalog['StoreError']> {}
 export class InstallError extends SigmeshError<keyof Catalog['InstallError']> {}
 export class PublishError extends SigmeshError<keyof Catalog['PublishError']> {}
+export class JoinError extends SigmeshError<keyof Catalog['JoinError']> {}
 export class ControlError extends SigmeshError<keyof Catalog['ControlError']> {}
 
 const entries: ReadonlyMap<string, Entry> = new Map(

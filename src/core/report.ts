@@ -10,6 +10,8 @@ export const nodeReport = z.strictObject({
   channel: channelName,
   /** `installed`: this cycle installed `sequence`. `current`: nothing newer. `failed`: see `error`; `sequence` is still in place. */
   outcome: z.enum(['installed', 'current', 'failed']),
+  /** Of sigmesh on the node. */
+  version: z.string().max(32).optional(),
   /** The installed release; 0 when none is. */
   sequence: wholeNumber,
   at: utcSecond,

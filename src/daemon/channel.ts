@@ -30,7 +30,7 @@ export interface ChannelParts {
   readonly installer: Installer
   readonly ledger: Ledger
   readonly history: Journal<HistoryEntry>
-  report(report: Omit<NodeReport, 'node' | 'site'>, signal: AbortSignal): Promise<void>
+  report(report: Omit<NodeReport, 'node' | 'site' | 'version'>, signal: AbortSignal): Promise<void>
   readonly clock: Clock
   readonly log: Log
 }

@@ -12,6 +12,7 @@
  */
 import { hostname } from 'node:os'
 import { channelName, nodeName, siteName, wholeNumber, z } from '../core/schema.ts'
+import { certificatePin, originUrl } from '../swarm/identity/join-token.ts'
 import { privateNetworks } from '../swarm/networks.ts'
 import { defaultControlSocket } from './control-protocol.ts'
 import { isSchedule } from './schedule.ts'
@@ -56,12 +57,9 @@ const channel = z.strictObject({
 })
 
 export const nodeConfig = z.strictObject({
-  origin: z
-    .url({ protocol: /^https?$/ })
-    .refine(
-      url => !/[?#]/.test(url) && !/\/\/[^/]*@/.test(url),
-      'expected scheme, host and port, no user, query or fragment',
-    ),
+  origin: originUrl,
+  /** The one certificate that is taken for the origin, where no authority known to this machine vouches for it. */
+  origin_pin: certificatePin.optional(),
   root: absolutePath,
   node: nodeName.prefault(() => ownName()),
   site: siteName.default('auto'),
@@ -87,7 +85,7 @@ export type NodeConfig = z.output<typeof nodeConfig>
 export type ChannelConfig = z.output<typeof channel>
 
 /** This machine's name, with what our grammar does not have replaced by a dash. */
-function ownName(): string {
+export function ownName(): string {
   return (
     hostname()
       .replace(/[^A-Za-z0-9._-]/g, '-')

@@ -1,6 +1,7 @@
 /**
  * The node: every part made, joined and ended in one place.
  *
+ *   state_dir/identity.json  who it is for the origin
  *   state_dir/trust       what it trusts          state_dir/artifacts   what it fetches and serves
  *   state_dir/ledger.json figures by channel      state_dir/history     what happened, a line each
  */
@@ -10,6 +11,7 @@ import { describeError } from '../core/errors.ts'
 import { type Stoppable, stopAll } from '../core/lifecycle.ts'
 import type { Log } from '../core/log.ts'
 import { hour, MiB, minute, second } from '../core/units.ts'
+import { version } from '../core/version.ts'
 import { openInstaller } from '../install/installer.ts'
 import { openArtifactStore } from '../store/artifact-store.ts'
 import { lockDirectory } from '../store/directory-lock.ts'
@@ -25,6 +27,7 @@ import { mostHistoryEntries } from './control-protocol.ts'
 import { type ControlHandlers, startControlServer } from './control-server.ts'
 import { Exchanges } from './exchanges.ts'
 import { handlersOf, summarise } from './handlers.ts'
+import { loadIdentity } from './identity.ts'
 import { Ledger } from './ledger.ts'
 import { startRunner, startSchedule } from './schedule.ts'
 import { historyEntry } from './status.ts'
@@ -80,7 +83,8 @@ async function assemble(config: NodeConfig, { log, clock, random }: Required<Sur
   start(await lockDirectory(config.state_dir))
 
   const { node, site } = config
-  const origin = start(new OriginClient(config.origin))
+  const key = await loadIdentity(config.state_dir)
+  const origin = start(new OriginClient(config.origin, {}, { key, pin: config.origin_pin }))
   const engine = start(await startEngine(config))
   const artifacts = start(
     await openArtifactStore(join(config.state_dir, 'artifacts'), { quotaBytes: config.store.quota_mib * MiB, clock }),
@@ -98,7 +102,7 @@ async function assemble(config: NodeConfig, { log, clock, random }: Required<Sur
 
   const channels: Channel[] = []
   start({ stop: () => saveAll(channels) })
-  const report: ChannelParts['report'] = (about, signal) => origin.report({ ...about, node, site }, signal)
+  const report: ChannelParts['report'] = (about, signal) => origin.report({ ...about, node, site, version }, signal)
   for (const [name, channelConfig] of Object.entries(config.channels)) {
     const installer = start(await openInstaller(name, channelConfig, { clock, log }))
     const channel = new Channel(name, { trust, exchanges, installer, ...records, report, clock, log })

@@ -2,7 +2,12 @@
  * origin.toml: what the operator decides for the signing server.
  *
  *   repository = "/var/lib/sigmesh-origin/repository"    # metadata/, targets/ and torrents/, as `sigmesh publish` writes them
+ *   url = "https://sigmesh.example.com:8400"             # how the nodes reach it; `sigmesh enroll` writes it into join tokens
  *   seats_per_site = 5
+ *
+ *   [tls]
+ *   certificate = "/etc/sigmesh/origin.pem"
+ *   key = "/etc/sigmesh/origin.key"
  *
  *   [listen]
  *   address = "0.0.0.0"
@@ -10,6 +15,7 @@
  */
 import { wholeNumber, z } from '../core/schema.ts'
 import { minute, second } from '../core/units.ts'
+import { originUrl } from '../swarm/identity/join-token.ts'
 
 const absolutePath = z.string().regex(/^\/[^\0]*$/, 'expected an absolute path')
 
@@ -50,6 +56,12 @@ export const originConfig = z.strictObject({
   /** Where the origin keeps what nodes report. */
   state_dir: absolutePath.default('/var/lib/sigmesh-origin'),
   listen,
+  /** How nodes reach this origin, by way of whatever stands before it. */
+  url: originUrl.optional(),
+  /** Without it the origin speaks plain HTTP, on its own or behind a proxy that ends TLS. PEM files, read again when they change. */
+  tls: z.strictObject({ certificate: absolutePath, key: absolutePath }).optional(),
+  /** `required`: seats, tracker, artifacts and reports are for nodes that have joined. `open`: for whoever reaches the port. */
+  join: z.enum(['required', 'open']).default('open'),
   seats_per_site: wholeNumber.min(1).max(64).default(5),
   lease_ms: wholeNumber
     .min(300)

@@ -1,5 +1,6 @@
 /**
- * The files: metadata, torrents and artifacts. All but timestamp.json never change, so that caches and a CDN may keep them; each is
+ * The files: metadata, torrents and artifacts. The first two are for everybody: they are signed, and name hashes and sizes, which tell nobody
+ * what is in the bytes and let nobody get them. Artifacts are for nodes, and among them for those that hold a seat. All but timestamp.json never change, so that caches and a CDN may keep them; each is
  * found by looking its URL path up, none by joining what a client sent to a directory.
  */
 import { join } from 'node:path'
@@ -12,12 +13,14 @@ import { ArtifactStream, openArtifact } from './artifact-stream.ts'
 import { type ByteRange, parseRange } from './byte-range.ts'
 import type { Catalogue, Offer } from './catalogue.ts'
 import type { OriginConfig } from './config.ts'
+import type { Doorkeeper } from './doorkeeper.ts'
 import type { Egress } from './egress.ts'
 import { notFound, refuse } from './http-server.ts'
 import type { SeatBook } from './seat-book.ts'
 import { SmallFiles } from './small-files.ts'
 
 export interface FileParts {
+  readonly door: Doorkeeper
   readonly config: Pick<OriginConfig, 'repository' | 'payloads'>
   readonly catalogue: Catalogue
   readonly seats: SeatBook
@@ -62,6 +65,8 @@ export function addFileRoutes(app: FastifyInstance, parts: FileParts): void {
   app.route({
     method: methods,
     url: '/targets/:channel/:name',
+    // Open payloads are for caches and file servers, which are nobody's node.
+    ...(parts.config.payloads === 'seats' && { preParsing: parts.door.forNodes }),
     handler: async (request, reply) => {
       const offer = await parts.catalogue.byPath(request.url)
       return offer ? sendArtifact(parts, offer, request, reply) : notFound(reply)
@@ -91,9 +96,9 @@ async function sendArtifact(parts: FileParts, offer: Offer, request: FastifyRequ
   if (!range) return refuse(reply.header('content-range', `bytes */${length}`), 416, 'range_not_satisfiable')
   if (request.method === 'HEAD') return describe(reply, { start: 0, end: length }, length, false).send()
 
-  const leave = admit(parts, offer, range, request.headers[seatHeader])
+  const leave = admit(parts, offer, range, request)
   if (!leave) return refuse(reply.header('retry-after', retryAfterSeconds), 403, 'seat_required')
-  const stream = await openStream(parts, offer, range, leave)
+  const stream = await openStream(parts, offer, range, leave, () => parts.door.stillWelcome(request))
   return describe(reply, range, length, header !== undefined).send(stream)
 }
 
@@ -103,20 +108,37 @@ interface Leave {
   readonly draw?: Draw
 }
 
-function admit({ config, seats }: FileParts, { release }: Offer, range: ByteRange, token: unknown): Leave | undefined {
+function admit(
+  { config, seats, door }: FileParts,
+  { release }: Offer,
+  range: ByteRange,
+  request: FastifyRequest,
+): Leave | undefined {
+  const token = request.headers[seatHeader]
   const drawn = typeof token === 'string' ? seats.draw(token, release.full.sha256, range) : undefined
+  if (drawn && (door.nodeOf(request)?.name ?? drawn.draw.node) !== drawn.draw.node) {
+    // Another node's seat.
+    drawn.draw.refund(range.end - range.start)
+    return undefined
+  }
   // Open payloads are counted for the site that shows a lease, and not refused to anybody.
   return drawn ?? (config.payloads === 'open' ? {} : undefined)
 }
 
-async function openStream(parts: FileParts, { release, file }: Offer, range: ByteRange, { site, draw }: Leave) {
+async function openStream(
+  parts: FileParts,
+  { release, file }: Offer,
+  range: ByteRange,
+  { site, draw }: Leave,
+  welcome: () => boolean,
+) {
   const { egress, clock, config } = parts
   const { sha256, length, pieceLength } = release.full
   const enforced = config.payloads === 'seats'
   const options = {
     range,
     pieceLength,
-    keeps: (piece: number) => !enforced || draw!.keeps(piece, clock.monotonic()),
+    keeps: (piece: number) => !enforced || (welcome() && draw!.keeps(piece, clock.monotonic())),
     sent: (bytes: number) => egress.sent(site, sha256, bytes),
     ended: (unsent: number) => draw?.refund(unsent),
   }

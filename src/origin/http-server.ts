@@ -5,18 +5,30 @@
  *   unknown path, wrong method        404, empty
  *   malformed HTTP                    400, empty, closed
  *   a refusal                         { "error": { "code": "seat_required" } }
+ *   nobody we know                    401, nobody who may: 403; see admission.ts
  *   our own fault                     500 { "error": { "code": "internal" } }; the reason is in the log
  */
+import { timingSafeEqual } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import rateLimit from '@fastify/rate-limit'
-import fastify, { type FastifyError, type FastifyInstance, type FastifyReply } from 'fastify'
+import fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Log } from '../core/log.ts'
 import { KiB, second } from '../core/units.ts'
+import { contentDigest } from '../swarm/identity/message-signature.ts'
 import { canonicalAddress } from '../swarm/networks.ts'
 import { seatRequestLimitBytes } from '../swarm/seats/protocol.ts'
+import type { Refusal } from './admission.ts'
 import type { OriginConfig } from './config.ts'
+import type { TlsPair } from './tls-files.ts'
 
-export async function createHttpServer(limits: OriginConfig['limits'], log: Log): Promise<FastifyInstance> {
+/** @param tls Certificate and key; plain HTTP without. */
+export async function createHttpServer(
+  limits: OriginConfig['limits'],
+  log: Log,
+  tls: TlsPair | undefined,
+): Promise<FastifyInstance> {
+  const server = { headersTimeout: 10 * second, connectionsCheckingInterval: 2 * second, maxHeaderSize: 16 * KiB }
   const app = fastify({
     logger: false,
     // Of all bodies, this is the longest.
@@ -31,12 +43,12 @@ export async function createHttpServer(limits: OriginConfig['limits'], log: Log)
       querystringParser: () => ({}),
       maxParamLength: 200,
     },
-    http: { headersTimeout: 10 * second, connectionsCheckingInterval: 2 * second, maxHeaderSize: 16 * KiB },
+    ...(tls ? { https: { ...server, ...tls, handshakeTimeout: 10 * second } } : { http: server }),
     clientErrorHandler: (_, socket) => endMalformed(socket),
     frameworkErrors: (_, __, reply) => void notFound(reply as unknown as FastifyReply),
   })
   limitConnections(app, limits)
-  app.removeContentTypeParser('text/plain')
+  readJsonOfDigest(app)
   await app.register(rateLimit, {
     max: limits.requests_per_minute_per_address,
     timeWindow: 60 * second,
@@ -56,7 +68,25 @@ export async function createHttpServer(limits: OriginConfig['limits'], log: Log)
   return app
 }
 
+/** Bodies are JSON. One that names its digest has to have it: that digest is what a node has signed. */
+function readJsonOfDigest(app: FastifyInstance): void {
+  const parseJson = app.getDefaultJsonParser('error', 'error')
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser<Buffer>('application/json', { parseAs: 'buffer' }, (request, body, done) => {
+    if (!hasDigest(request.raw, body)) done(Object.assign(new Error('another body'), { statusCode: 401 }))
+    else parseJson(request as FastifyRequest, body.toString('utf8'), done)
+  })
+}
+
+function hasDigest({ headers }: IncomingMessage, body: Buffer): boolean {
+  const named = headers['content-digest']
+  if (named === undefined) return true
+  const [given, right] = [Buffer.from(String(named)), Buffer.from(contentDigest(body))]
+  return given.length === right.length && timingSafeEqual(given, right)
+}
+
 const codes: ReadonlyMap<number, string> = new Map([
+  [401, 'identity_refused'],
   [413, 'too_large'],
   [415, 'not_json'],
   [429, 'too_many_requests'],
@@ -65,6 +95,12 @@ const codes: ReadonlyMap<number, string> = new Map([
 /** A refusal that programs can read. */
 export function refuse(reply: FastifyReply, status: number, code: string): FastifyReply {
   return reply.code(status).header('cache-control', 'no-store').send({ error: { code } })
+}
+
+/** To who is not known, or may not. */
+export function refuseIdentity(reply: FastifyReply, { status, code }: Refusal): FastifyReply {
+  if (status === 401) reply.header('www-authenticate', 'Signature realm="sigmesh"')
+  return refuse(reply, status, code)
 }
 
 export function notFound(reply: FastifyReply): FastifyReply {

@@ -1,18 +1,24 @@
-/** What nodes say: seats, announces, reports. */
-import type { FastifyInstance } from 'fastify'
+/**
+ * What nodes say: seats, announces, reports. With `join = "required"`, each says it under its own name and for its own site, as they were
+ * bound to its key when it joined.
+ */
+import type { FastifyInstance, FastifyReply } from 'fastify'
 import type { Clock } from '../core/clock.ts'
 import type { Log } from '../core/log.ts'
 import { nodeReport, reportUrlPath } from '../core/report.ts'
 import { siteName } from '../core/schema.ts'
+import { announceUrlPath, announceUrlRequest } from '../swarm/identity/join-protocol.ts'
 import { seatRequest, seatsUrlPath } from '../swarm/seats/protocol.ts'
 import type { Catalogue } from './catalogue.ts'
-import { notFound, refuse } from './http-server.ts'
+import type { Doorkeeper } from './doorkeeper.ts'
+import { notFound, refuse, refuseIdentity } from './http-server.ts'
 import type { ReportStore } from './report-store.ts'
 import { parseHave, type SeatBook } from './seat-book.ts'
 import { lanAddress, siteKey } from './sites.ts'
 import type { Tracker } from './tracker.ts'
 
 export interface NodeParts {
+  readonly door: Doorkeeper
   readonly catalogue: Catalogue
   readonly seats: SeatBook
   readonly tracker: Tracker
@@ -23,12 +29,15 @@ export interface NodeParts {
 
 export function addNodeRoutes(
   app: FastifyInstance,
-  { catalogue, seats, tracker, reports, clock, log }: NodeParts,
+  { door, catalogue, seats, tracker, reports, clock, log }: NodeParts,
 ): void {
-  app.post(seatsUrlPath, async (request, reply) => {
+  const preParsing = door.forNodes
+
+  app.post(seatsUrlPath, { preParsing }, async (request, reply) => {
     const parsed = seatRequest.safeParse(request.body)
     if (!parsed.success) return refuse(reply, 400, 'bad_request')
     const { node, artifact: sha256, want, lan, seat: token } = parsed.data
+    if (!door.speaksFor(request, parsed.data)) return otherNode(reply)
     const artifact = (await catalogue.bySha256(sha256))?.release.full
     if (!artifact) return refuse(reply, 404, 'unknown_artifact')
     const have = parseHave(artifact, parsed.data.have)
@@ -39,18 +48,42 @@ export function addNodeRoutes(
     return reply.header('cache-control', 'no-store').send(answer)
   })
 
-  app.get<{ Params: { site: string } }>('/announce/:site', (request, reply) => {
+  app.get<{ Params: { site: string } }>('/announce/:site', { preParsing: door.forAnnounces }, (request, reply) => {
     const { site } = request.params
-    if (!siteName.safeParse(site).success) return notFound(reply)
+    const node = door.nodeOf(request)
+    const byKey = door.hasAnnounceKey(request)
+    if (!byKey && !siteName.safeParse(site).success) return notFound(reply)
+    if (!byKey && !door.speaksFor(request, { site })) return otherNode(reply)
     reply.hijack()
-    tracker.announce(request.raw, reply.raw, site, request.ip)
+    tracker.announce(request.raw, reply.raw, {
+      site: node?.site ?? site,
+      remote: request.ip,
+      owner: node?.keyId,
+      infohash: door.boundTo(request),
+    })
     return reply
   })
 
-  app.post(reportUrlPath, (request, reply) => {
+  app.post(announceUrlPath, { preParsing }, async (request, reply) => {
+    const parsed = announceUrlRequest.safeParse(request.body)
+    if (!parsed.success) return refuse(reply, 400, 'bad_request')
+    const release = (await catalogue.bySha256(parsed.data.artifact))?.release
+    const node = door.nodeOf(request)
+    if (!release || !node) return refuse(reply, 404, 'unknown_artifact')
+    const path = door.announcePath(node, release.full.infohash)
+    return reply.header('cache-control', 'no-store').send({ path })
+  })
+
+  app.post(reportUrlPath, { preParsing }, (request, reply) => {
     const parsed = nodeReport.safeParse(request.body)
     if (!parsed.success) return refuse(reply, 400, 'bad_request')
+    if (!door.speaksFor(request, parsed.data)) return otherNode(reply)
     reports.keep(parsed.data, clock.now())
     return reply.code(204).header('cache-control', 'no-store').send()
   })
+}
+
+/** Somebody we know, in the name of somebody else. */
+function otherNode(reply: FastifyReply): FastifyReply {
+  return refuseIdentity(reply, { status: 403, code: 'other_node' })
 }

@@ -6,10 +6,12 @@
  *   POST /v1/seats                     swarm/seats/protocol.ts
  *   POST /v1/reports                   core/report.ts
  *   GET  /announce/<site>              the tracker
+ *   POST /v1/join, /v1/announce-url    swarm/identity/join-protocol.ts
  *   GET  /v1/health                    200 once a repository has been read, 503 before
  *   GET  /v1/stats                     for this machine only: a request from elsewhere, or through a proxy, gets a 404
  */
 import type { AddressInfo } from 'node:net'
+import { Server } from 'node:tls'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { type Clock, systemClock } from '../core/clock.ts'
 import { type Stoppable, stopAll } from '../core/lifecycle.ts'
@@ -19,15 +21,20 @@ import { second } from '../core/units.ts'
 import { lockDirectory } from '../store/directory-lock.ts'
 import { makeDirectory } from '../store/durable.ts'
 import { defaultSeatRules } from '../swarm/seats/rules.ts'
+import { Admission } from './admission.ts'
 import { Catalogue } from './catalogue.ts'
 import type { OriginConfig } from './config.ts'
+import { Doorkeeper } from './doorkeeper.ts'
 import { Egress } from './egress.ts'
 import { addFileRoutes } from './file-routes.ts'
 import { createHttpServer, notFound } from './http-server.ts'
+import { addJoinRoutes } from './join-routes.ts'
+import { NodeRegistry } from './node-registry.ts'
 import { addNodeRoutes } from './node-routes.ts'
 import { ReportStore } from './report-store.ts'
 import { SeatBook } from './seat-book.ts'
 import { isThisMachine } from './sites.ts'
+import { readTlsPair, watchTlsFiles } from './tls-files.ts'
 import { Tracker } from './tracker.ts'
 
 export interface RunningOrigin extends Stoppable {
@@ -56,6 +63,8 @@ export interface OriginParts {
   readonly random?: () => number
 }
 
+const expelIntervalMs = second
+
 /** @throws Error of the system when the port is taken; StoreError `state_busy` when another origin has the state directory. */
 export async function startOrigin(
   config: OriginConfig,
@@ -67,6 +76,11 @@ export async function startOrigin(
     started.push(await lockDirectory(config.state_dir))
     const reports = new ReportStore(config.state_dir, config.limits.reports)
     started.push(reports)
+
+    const registry = new NodeRegistry(config.state_dir)
+    started.push(registry)
+    const admission = new Admission(registry, clock)
+    const door = new Doorkeeper(admission, config.join, clock)
 
     const catalogue = new Catalogue(config.repository, clock, log)
     const egress = new Egress()
@@ -86,11 +100,21 @@ export async function startOrigin(
       random,
     })
     started.push(tracker)
+    started.push(expelRevoked({ registry, seats, tracker, clock, log }))
 
-    const app = await createHttpServer(config.limits, log)
+    const app = await createHttpServer(config.limits, log, config.tls && (await readTlsPair(config.tls)))
+    if (config.tls) {
+      const { server } = app
+      started.push(
+        watchTlsFiles(config.tls, { clock, log }, pair => {
+          if (server instanceof Server) server.setSecureContext(pair)
+        }),
+      )
+    }
     started.push(stoppable(app, config.limits.stop_timeout_ms))
-    addFileRoutes(app, { config, catalogue, seats, egress, clock })
-    addNodeRoutes(app, { catalogue, seats, tracker, reports, clock, log })
+    addFileRoutes(app, { door, config, catalogue, seats, egress, clock })
+    addJoinRoutes(app, { admission, clock, log })
+    addNodeRoutes(app, { door, catalogue, seats, tracker, reports, clock, log })
     const stats = () => ({
       artifactBytes: egress.total,
       egress: egress.view(),
@@ -101,12 +125,44 @@ export async function startOrigin(
     const url = await app.listen({ host: config.listen.address, port: config.listen.port })
     const { port } = app.server.address() as AddressInfo
     if (!(await catalogue.ready())) log.warn({ repository: config.repository }, 'there is no repository to serve yet')
-    log.info({ url, seats: config.seats_per_site, payloads: config.payloads }, 'origin started')
+    log.info({ url, seats: config.seats_per_site, payloads: config.payloads, join: config.join }, 'origin started')
     return { port, url, stats, reports: () => reports.all(), stop: () => stopAll(started) }
   } catch (error) {
     await stopAll(started)
     throw error
   }
+}
+
+/** A revoked node is refused at once, whatever it asks; what it has from before is taken away here: its leases, and its peers in the tracker. */
+function expelRevoked({ registry, seats, tracker, clock, log }: ExpelParts): Stoppable {
+  const ended = new AbortController()
+  const done = (async () => {
+    for (let seen = registry.lastRevocation(); ; ) {
+      await clock.sleep(expelIntervalMs, ended.signal)
+      for (const { name, keyId, revokedAt } of registry.revokedSince(seen)) {
+        seen = revokedAt!
+        seats.forget(name)
+        tracker.forget(keyId)
+        log.info({ node: name }, 'a node was revoked')
+      }
+    }
+  })().catch(error => {
+    if (!ended.signal.aborted) log.error({ error }, 'revoked nodes stay in the tracker for some minutes')
+  })
+  return {
+    async stop() {
+      ended.abort()
+      await done
+    },
+  }
+}
+
+interface ExpelParts {
+  readonly registry: NodeRegistry
+  readonly seats: SeatBook
+  readonly tracker: Tracker
+  readonly clock: Clock
+  readonly log: Log
 }
 
 /** Transfers under way may end, for so long; then every connection is closed. */

@@ -2,11 +2,24 @@
  * The last report of each node and channel, on disk: a restart of the origin forgets nothing of the fleet. SQLite, because tens of
  * thousands of rows change one at a time; a power cut loses the last reports at most, never the file.
  */
-import { chmodSync } from 'node:fs'
-import { join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
+import type { DatabaseSync } from 'node:sqlite'
 import type { Stoppable } from '../core/lifecycle.ts'
 import { type NodeReport, nodeReport } from '../core/report.ts'
+import { openDatabase } from './database.ts'
+
+const schema = `
+  CREATE TABLE IF NOT EXISTS report (
+    node TEXT NOT NULL, channel TEXT NOT NULL, received INTEGER NOT NULL, body TEXT NOT NULL,
+    PRIMARY KEY (node, channel)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX IF NOT EXISTS report_received ON report (received);`
+
+/** What a node has said last, and when that came. */
+export interface LastReport {
+  /** Ms since 1970, by the origin's clock. */
+  readonly received: number
+  readonly report: NodeReport
+}
 
 export class ReportStore implements Stoppable {
   readonly #database: DatabaseSync
@@ -19,18 +32,8 @@ export class ReportStore implements Stoppable {
 
   /** @param directory Exists, and is the origin's own. @param most Reports kept; past that, the oldest goes. */
   constructor(directory: string, most: number) {
-    const path = join(directory, 'reports.sqlite')
     this.#most = most
-    this.#database = new DatabaseSync(path)
-    chmodSync(path, 0o600)
-    this.#database.exec(`
-      PRAGMA journal_mode = WAL;
-      PRAGMA synchronous = NORMAL;
-      CREATE TABLE IF NOT EXISTS report (
-        node TEXT NOT NULL, channel TEXT NOT NULL, received INTEGER NOT NULL, body TEXT NOT NULL,
-        PRIMARY KEY (node, channel)
-      ) STRICT, WITHOUT ROWID;
-      CREATE INDEX IF NOT EXISTS report_received ON report (received);`)
+    this.#database = openDatabase(directory, 'reports.sqlite', schema)
     this.#keep = this.#database.prepare(
       'INSERT OR REPLACE INTO report (node, channel, received, body) VALUES (?, ?, ?, ?)',
     )
@@ -48,6 +51,17 @@ export class ReportStore implements Stoppable {
     if (++this.#size <= this.#most) return
     this.#size = this.#counted()
     if (this.#size > this.#most) this.#size -= Number(this.#dropOldest.run(this.#size - this.#most).changes)
+  }
+
+  /** By node, of whatever channel. */
+  last(): Map<string, LastReport> {
+    const rows = this.#database.prepare('SELECT node, received, body FROM report ORDER BY received').all()
+    const last = new Map<string, LastReport>()
+    for (const { node, received, body } of rows) {
+      const report = nodeReport.safeParse(JSON.parse(String(body))).data
+      if (report) last.set(String(node), { received: Number(received), report })
+    }
+    return last
   }
 
   /** By node, then channel. What an older version wrote and this one cannot read is left out. */

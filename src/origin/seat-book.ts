@@ -85,6 +85,14 @@ export class SeatBook {
     return draw && { site: open.site, draw }
   }
 
+  /** The node may not draw any more: its leases end, and their pieces are dealt to others. */
+  forget(node: string): void {
+    const now = this.#clock.monotonic()
+    for (const { deal } of this.#deals.values()) {
+      if (deal.knows(node)) deal.ask({ node, have: new Bitfield(pieceCount(deal.layout)), want: false }, now)
+    }
+  }
+
   /** Living deals, for the log and for tests. */
   view() {
     const now = this.#clock.monotonic()

@@ -8,6 +8,8 @@ export interface Peer {
   readonly port: number
   /** Where its announce came from. */
   readonly remote: string
+  /** The key of the node that announced it, or for which the announce key was made. */
+  readonly owner?: string | undefined
   readonly complete: boolean
 }
 
@@ -61,6 +63,11 @@ export class SiteSwarm {
   remove(peer: Pick<Peer, 'peerId' | 'ip' | 'port'>): void {
     const listed = this.#byAddress.get(addressOf(peer))
     if (listed?.peerId === peer.peerId) this.#drop(listed)
+  }
+
+  /** Unlist all that this key has brought. */
+  removeOf(owner: string): void {
+    for (const listed of [...this.#list]) if (listed.owner === owner) this.#drop(listed)
   }
 
   forgetSilent(now: number): void {

@@ -2,7 +2,8 @@
  * The tracker: BEP 3 over HTTP, compact answers (BEP 23, BEP 7), mounted in the origin's own server. bittorrent-tracker parses and
  * answers; who is shown to whom is ours, by its documented `getSwarm` and `createSwarm`.
  *
- *   GET /announce/berlin?info_hash=…&peer_id=…&port=6889&ip=10.1.2.7&left=0&compact=1
+ *   GET /announce/berlin?info_hash=…&peer_id=…&port=6889&ip=10.1.2.7&left=0&compact=1     a node, which signs it
+ *   GET /announce/<key>?info_hash=…                                                      a stock client, see announce-key.ts
  *
  *  - a peer is shown only peers of its own site, by their LAN address
  *  - only artifacts of the newest manifests have swarms; for anything else the answer is a failure, and nothing is kept
@@ -27,9 +28,19 @@ export interface TrackerOptions {
   readonly random: () => number
 }
 
-interface Announcer {
+/** Who announces. */
+export interface Announce {
+  /** As the client names it, or as it is bound to its identity: a site, or `auto`. */
   readonly site: string
+  /** Where the request comes from. */
   readonly remote: string
+  /** The key of its node. */
+  readonly owner?: string | undefined
+  /** The only infohash it may announce; any when left out. */
+  readonly infohash?: string | undefined
+}
+
+interface Announcer extends Announce {
   readonly lan: string
 }
 
@@ -54,15 +65,21 @@ export class Tracker implements Stoppable {
     this.#server.createSwarm = this.#server.getSwarm
   }
 
-  /** Answer one announce. @param site As the client names it: a site, or `auto`. @param remote Where the request comes from. */
-  announce(request: IncomingMessage, response: ServerResponse, site: string, remote: string): void {
+  /** Answer one announce. */
+  announce(request: IncomingMessage, response: ServerResponse, { site, remote, owner, infohash }: Announce): void {
     // The library puts the socket's address in place of what the client names.
     const named = new URLSearchParams(request.url?.split('?', 2)[1]).getAll('ip')
     const lan = lanAddress(named.length === 1 ? named[0] : undefined, remote)
-    this.#announcers.set(request, { site: siteKey(site, remote, named.length === 1 ? lan : undefined), remote, lan })
+    const key = siteKey(site, remote, named.length === 1 ? lan : undefined)
+    this.#announcers.set(request, { site: key, remote, lan, owner, infohash })
     response.setHeader('content-type', 'text/plain')
     response.setHeader('cache-control', 'no-store')
     this.#server.onHttpRequest(request, response, { action: 'announce' })
+  }
+
+  /** Name this node's peers to nobody any more. */
+  forget(owner: string): void {
+    for (const { swarm } of this.#swarms.values()) swarm.removeOf(owner)
   }
 
   /** Swarms and peers, for the log and for tests. */
@@ -79,7 +96,9 @@ export class Tracker implements Stoppable {
 
   /** @returns Why not, or null. What is in `params` from here on is what the swarm sees. */
   async #admit(infohash: string, params: AnnounceParams): Promise<Error | null> {
-    const { site, lan } = this.#announcers.get(params.httpReq)!
+    const { site, lan, infohash: only = infohash } = this.#announcers.get(params.httpReq)!
+    // The key was checked against our reading of the query, this is the library's: should they ever differ, nobody gains by it.
+    if (infohash !== only) return new Error('unknown torrent')
     if (!(await this.#options.knows(infohash))) return new Error('unknown torrent')
     if (!Number.isInteger(params.port)) return new Error('invalid port')
     params.info_hash = `${infohash} ${site}`
@@ -98,9 +117,9 @@ export class Tracker implements Stoppable {
         const now = this.#options.clock.monotonic()
         const swarm = this.#swarms.get(key)?.swarm ?? new SiteSwarm(this.#options.peersPerSwarm, this.#life)
         const { peer_id: peerId, ip, port, left, event, numwant } = params
-        const { remote } = this.#announcers.get(params.httpReq)!
+        const { remote, owner } = this.#announcers.get(params.httpReq)!
         if (event === 'stopped') swarm.remove({ peerId, ip, port })
-        else swarm.put({ peerId, ip, port, remote, complete: left === 0 }, now)
+        else swarm.put({ peerId, ip, port, remote, owner, complete: left === 0 }, now)
         this.#swarms.delete(key)
         if (swarm.size > 0) this.#swarms.set(key, { swarm, heardAt: now })
         const wanted = event === 'stopped' ? 0 : Math.min(numwant, mostWanted)

@@ -1,5 +1,6 @@
 /** The configuration of a new origin: what it needs, filled in, and what an operator may want to change, with its default. */
 import { join } from 'node:path'
+import { oneLine, tomlString } from '../store/toml-text.ts'
 
 /** @param directory Absolute: the operator's. */
 export function originToml(directory: string): string {
@@ -11,6 +12,12 @@ repository = ${tomlString(join(directory, 'repository'))}
 
 # Where the origin keeps what the nodes report.
 state_dir = ${tomlString(join(directory, 'state'))}
+
+# How the nodes reach this origin, which \`sigmesh enroll\` writes into join tokens. There is no default:
+#   url = "https://sigmesh.example.com:8400"
+
+# "required": seats, tracker, artifacts and reports are for nodes that have joined. "open": for whoever reaches the port.
+join = "open"
 
 # How many nodes of a site fetch over its WAN line, each another part.
 # seats_per_site = 5
@@ -26,15 +33,10 @@ state_dir = ${tomlString(join(directory, 'state'))}
 [listen]
 # address = "0.0.0.0"
 # port = 8400
+
+# Without this, plain HTTP: for a laboratory, or behind a proxy that ends TLS and passes the Host header on.
+#   [tls]
+#   certificate = "/etc/sigmesh/origin.pem"
+#   key = "/etc/sigmesh/origin.key"
 `
-}
-
-/** JSON's strings are TOML's, but for DEL. */
-function tomlString(text: string): string {
-  return JSON.stringify(text).replaceAll('\x7f', '\\u007F')
-}
-
-/** Within a comment, no path may begin a new line. */
-function oneLine(text: string): string {
-  return text.replace(/\p{Cc}/gu, '?')
 }

@@ -3,21 +3,26 @@
  * returned; whether it is *true* is for signatures and piece hashes to say, elsewhere.
  *
  *   GET  /metadata/…, /torrents/…         immutable files, and timestamp.json
- *   GET  /targets/…  Range, X-Sigmesh-Seat   artifact bytes, for who holds a seat
+ *   GET  /targets/…  Range, X-Sigmesh-Seat   artifact bytes, for who holds a seat; signed, as all that follows
  *   POST /v1/seats                        protocol in seats/protocol.ts
  *   POST /v1/reports                      a NodeReport
  *   GET  /announce/<site>                 the tracker, by BEP 3
+ *   POST /v1/announce-url                 the same for a stock client
  */
 import { type Artifact, pieceCount } from '../core/artifact.ts'
-import type { Infohash } from '../core/digest.ts'
+import type { Infohash, Sha256 } from '../core/digest.ts'
 import { DownloadError, TrustError } from '../core/errors.ts'
 import type { Stoppable } from '../core/lifecycle.ts'
 import { torrentUrlPath } from '../core/release.ts'
 import { type NodeReport, reportUrlPath } from '../core/report.ts'
 import { z } from '../core/schema.ts'
-import { KiB, minute, second } from '../core/units.ts'
+import { KiB } from '../core/units.ts'
+import { announceUrlAnswer, announceUrlPath } from './identity/join-protocol.ts'
+import { RequestSigner } from './identity/request-signer.ts'
+import type { SigningKey } from './identity/signing-key.ts'
 import { metainfoLimitBytes } from './metainfo.ts'
-import { defaultHttpLimits, type HttpAnswer, type HttpLimits, OriginHttp } from './origin-http.ts'
+import { defaultHttpLimits, type HttpLimits, type HttpRequest, OriginHttp } from './origin-http.ts'
+import { expectRange, expectStatus, printable } from './origin-refusal.ts'
 import {
   type SeatAnswer,
   type SeatRequest,
@@ -57,24 +62,36 @@ export interface AnnounceParams {
   readonly event?: 'started' | 'completed' | 'stopped'
 }
 
-/** What a status other than the expected one is allowed to say in the log. */
-const errorBodyBytes = 2 * KiB
-const longestRetryAfterMs = 10 * minute
+/** How a node is known to its origin, and how it knows its origin. */
+export interface OriginAccess {
+  /** Signs what is not for everybody; an origin with `join = "open"` does not ask for it. */
+  readonly key?: SigningKey | undefined
+  /** See origin-connector.ts. */
+  readonly pin?: string | undefined
+  /** Wall time, ms since 1970; default the machine's. */
+  readonly now?: () => number
+}
+
+const announceUrlLimitBytes = KiB
 const wantedPeers = 50
 
 export class OriginClient implements Stoppable {
   /** Artifact bytes and all else apart: a renewal or an announce never queues behind a range that fills the line. */
   readonly #talk: OriginHttp
   readonly #bulk: OriginHttp
+  readonly #signer: RequestSigner | undefined
+  readonly #origin: string
 
   /**
    * @param origin `http:` or `https:` URL; a path in it goes before every request's.
    * @param limits Each of two pools (talk, artifact bytes) has `limits.connections` connections, default 2: four in all.
    */
-  constructor(origin: string | URL, limits: Partial<HttpLimits> = {}) {
+  constructor(origin: string | URL, limits: Partial<HttpLimits> = {}, { key, pin, now }: OriginAccess = {}) {
     const url = new URL(origin)
-    this.#talk = new OriginHttp(url, { ...defaultHttpLimits, ...limits })
-    this.#bulk = new OriginHttp(url, { ...defaultHttpLimits, ...limits })
+    this.#origin = url.href.replace(/\/$/, '')
+    this.#talk = new OriginHttp(url, { ...defaultHttpLimits, ...limits }, pin)
+    this.#bulk = new OriginHttp(url, { ...defaultHttpLimits, ...limits }, pin)
+    this.#signer = key && new RequestSigner(url, key, now)
   }
 
   /**
@@ -116,7 +133,7 @@ export class OriginClient implements Stoppable {
    * @throws DownloadError; `origin_malformed` when the answer breaks the protocol or deals pieces that do not exist.
    */
   async seats(request: SeatRequest, artifact: Artifact, signal?: AbortSignal): Promise<SeatAnswer> {
-    return this.#talk.exchange(post(seatsUrlPath, request, signal), async answer => {
+    return this.#talk.exchange(this.#signed(post(seatsUrlPath, request, signal)), async answer => {
       await expectStatus(answer, 200)
       return readSeatAnswer(await answer.bytes(seatAnswerLimitBytes), pieceCount(artifact))
     })
@@ -124,7 +141,9 @@ export class OriginClient implements Stoppable {
 
   /** Tell the origin how a cycle ended. @throws DownloadError; the caller's cycle is over and does not fail by it. */
   async report(report: NodeReport, signal?: AbortSignal): Promise<void> {
-    await this.#talk.exchange(post(reportUrlPath, report, signal), answer => expectStatus(answer, 200, 202, 204))
+    await this.#talk.exchange(this.#signed(post(reportUrlPath, report, signal)), answer =>
+      expectStatus(answer, 200, 202, 204),
+    )
   }
 
   /**
@@ -133,9 +152,19 @@ export class OriginClient implements Stoppable {
    * @throws DownloadError `origin_malformed` for a reply that is no tracker's, `origin_status` when the tracker refuses.
    */
   async announce(params: AnnounceParams, signal?: AbortSignal): Promise<AnnounceReply> {
-    return this.#talk.exchange({ method: 'GET', path: announcePath(params), signal }, async answer => {
+    return this.#talk.exchange(this.#signed({ method: 'GET', path: announcePath(params), signal }), async answer => {
       await expectStatus(answer, 200)
       return readTrackerReply(await answer.bytes(trackerReplyLimitBytes))
+    })
+  }
+
+  /** A URL for a stock BitTorrent client beside this node, good for this artifact and a day. @throws DownloadError. */
+  async announceUrl(artifact: Sha256, signal?: AbortSignal): Promise<string> {
+    return this.#talk.exchange(this.#signed(post(announceUrlPath, { artifact }, signal)), async answer => {
+      await expectStatus(answer, 200)
+      const parsed = announceUrlAnswer.safeParse(parseJson(await answer.bytes(announceUrlLimitBytes)))
+      if (!parsed.success) throw new DownloadError('origin_malformed', 'the origin answers with no announce URL')
+      return this.#origin + parsed.data.path
     })
   }
 
@@ -146,7 +175,8 @@ export class OriginClient implements Stoppable {
    * @param range Inside the artifact, not empty.
    * @param length Bytes of the whole artifact; the origin has to agree.
    * @returns When `onChunk` has taken exactly `range.end - range.start` bytes; never fewer, and `onChunk` never sees more.
-   * @throws DownloadError `seat_required` (403; `facts.retryAfterMs` when the origin says how long to wait), `origin_status` (with
+   * @throws DownloadError `seat_required` (403; `facts.retryAfterMs` when the origin says how long to wait), those of origin-refusal.ts
+   *   when it does not take this node for one of its own, `origin_status` (with
    *   status), `origin_length`, `origin_idle`, `origin_unreachable`, `origin_malformed`. Retryable, except a 4xx. What `onChunk`
    *   throws. An aborted `signal` rejects with its own reason.
    */
@@ -158,9 +188,8 @@ export class OriginClient implements Stoppable {
       ...(options.seat === undefined ? {} : { [seatHeader]: options.seat }),
     }
     const { signal, idleTimeoutMs } = options
-    await this.#bulk.exchange({ method: 'GET', path, headers, signal, idleTimeoutMs }, async answer => {
-      if (answer.status === 403) throw seatRequired(answer)
-      await expectStatus(answer, 206)
+    await this.#bulk.exchange(this.#signed({ method: 'GET', path, headers, signal, idleTimeoutMs }), async answer => {
+      await expectRange(answer)
       const offered = answer.header('content-range')
       if (offered !== `bytes ${start}-${end - 1}/${length}`) {
         const said = printable(offered ?? 'nothing')
@@ -182,6 +211,10 @@ export class OriginClient implements Stoppable {
 
   async stop(): Promise<void> {
     await Promise.all([this.#talk.stop(), this.#bulk.stop()])
+  }
+
+  #signed(request: HttpRequest): HttpRequest {
+    return this.#signer ? { ...request, headers: this.#signer.sign(request) } : request
   }
 }
 
@@ -233,31 +266,4 @@ function parseJson(bytes: Buffer): unknown {
 
 function malformed(detail: string): DownloadError {
   return new DownloadError('origin_malformed', `the origin's answer about seats cannot be used: ${detail}`)
-}
-
-async function expectStatus(answer: HttpAnswer, ...expected: readonly number[]): Promise<void> {
-  if (expected.includes(answer.status)) return
-  const said = await answer.bytes(errorBodyBytes).catch(() => Buffer.from('(more than we read)'))
-  throw new DownloadError(
-    'origin_status',
-    `the origin answers ${answer.status}, not ${expected[0]}: ${printable(said)}`,
-    {
-      status: answer.status,
-    },
-  )
-}
-
-function seatRequired(answer: HttpAnswer): DownloadError {
-  const seconds = /^[0-9]{1,6}$/.exec(answer.header('retry-after') ?? '')
-  const retryAfterMs = seconds ? Math.min(Number(seconds[0]) * second, longestRetryAfterMs) : undefined
-  const sentence = 'the origin gives artifact bytes only to a node that holds a seat, and this one does not'
-  return new DownloadError('seat_required', sentence, retryAfterMs === undefined ? {} : { retryAfterMs })
-}
-
-/** The origin's own words for a log: the first 200 characters, ASCII only. */
-function printable(said: Buffer | string): string {
-  return said
-    .toString('latin1')
-    .slice(0, 200)
-    .replace(/[^ -~]/g, '?')
 }

@@ -3,6 +3,7 @@
  * is just a status), keeps few connections, bounds every wait and every byte, and says in our own error codes who is to blame.
  *
  *   waiting for               limit                              else
+ *   the right certificate     before a byte is sent              origin_unreachable, origin_pin
  *   a connection              connectTimeoutMs                   origin_unreachable
  *   the whole answer head     headersTimeoutMs; no 1xx           origin_unreachable, origin_malformed
  *   the next bytes            idleTimeoutMs                      origin_idle
@@ -13,6 +14,7 @@ import { type Dispatcher, errors, Pool } from 'undici'
 import { DownloadError, SigmeshError } from '../core/errors.ts'
 import type { Stoppable } from '../core/lifecycle.ts'
 import { KiB, second } from '../core/units.ts'
+import { connector } from './origin-connector.ts'
 
 export interface HttpLimits {
   /** Connections to the origin at most. */
@@ -68,15 +70,18 @@ export class OriginHttp implements Stoppable {
   readonly #limits: HttpLimits
   readonly #stopping = new AbortController()
 
-  /** @param origin `http:` or `https:`; a path in it goes before every request's. */
-  constructor(origin: URL, limits: HttpLimits) {
+  /**
+   * @param origin `http:` or `https:`; a path in it goes before every request's.
+   * @param pin Of the certificate that the origin has to show; without it, one that this machine's authorities vouch for.
+   */
+  constructor(origin: URL, limits: HttpLimits, pin?: string) {
     this.#limits = limits
     this.#prefix = origin.pathname.replace(/\/$/, '')
     this.#pool = new Pool(origin.origin, {
       connections: limits.connections,
       pipelining: 1,
       allowH2: false, // its windows and pings are one more thing to bound, and buy nothing with two streams
-      connect: { timeout: limits.connectTimeoutMs },
+      connect: connector(limits.connectTimeoutMs, pin),
       headersTimeout: limits.headersTimeoutMs,
       bodyTimeout: 0, // `chunks` has its own, which is exact and knows whom to blame
       keepAliveTimeout: 30 * second,
@@ -203,6 +208,7 @@ function headError(error: unknown): unknown {
   if (!(error instanceof Error) || error instanceof TypeError || error instanceof errors.InvalidArgumentError)
     return error
   if (isNotHttp(error)) return notHttp(error)
+  if (error instanceof DownloadError) return error
   // Several addresses tried in vain give an AggregateError without a message.
   const why = (error.message || String('code' in error ? error.code : error.name)).slice(0, 200)
   return new DownloadError('origin_unreachable', `the origin does not answer: ${why}`, { cause: error })

@@ -3,6 +3,8 @@ import { second } from '../../core/units.ts'
 
 /** Leave to send the bytes of one request. */
 export interface Draw {
+  /** The node that holds the lease. */
+  readonly node: string
   /** May the sending go on with this piece? Not when the lease has lapsed, or the piece is another seat's by now. */
   keeps(piece: number, now: number): boolean
   /** Give back what was not sent. */

@@ -107,6 +107,7 @@ export class Deal {
     const allowance = lease.node.allowance!
     if (!allowance.reserve(end - start, now)) return undefined
     return {
+      node: lease.node.name,
       keeps: (piece, at) => {
         this.forgetSilent(at)
         if (this.#leases[lease.slot] !== lease) return false
