@@ -29,9 +29,16 @@ export interface Daemon extends Stoppable {
   failed(): string | undefined
 }
 
-/** Start `sigmeshd`; what it logs goes to `logFile`. */
-export function startDaemon(args: readonly string[], logFile: string): Daemon {
-  const child = spawn(process.execPath, [bin('sigmeshd'), ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+/** Start `sigmeshd`; what it logs goes to `logFile`. @param env On top of this process's. */
+export function startDaemon(
+  args: readonly string[],
+  logFile: string,
+  env: Readonly<Record<string, string>> = {},
+): Daemon {
+  const child = spawn(process.execPath, [bin('sigmeshd'), ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...env },
+  })
   const log = createWriteStream(logFile)
   child.stdout.pipe(log, { end: false })
   child.stderr.pipe(log, { end: false })

@@ -124,7 +124,11 @@ async function startSite(home: string, options: DemoOptions, started: Stoppable[
     latencyMs: options.latencyMs,
   })
   started.push(link)
-  const site = { home, count: options.nodes, origin: link.url, root: join(home, 'operator', 'root.json') }
+  const where = ['--config', configFile, '--url', link.url]
+  const token = (
+    await sigmesh(['enroll', '--site', 'demo-branch', '--uses', `${options.nodes}`, ...where], signal)
+  ).trim()
+  const site = { home, count: options.nodes, token }
   const nodes = await startNodes(site, started, signal)
   return { link, nodes }
 }
@@ -186,6 +190,7 @@ async function lookAround(home: string, nodes: readonly DemoNode[], signal: Abor
   console.log('\nEverything is left running until Ctrl-C. To look around:')
   console.log(`  npm run sigmesh -- status --socket ${nodes[0]!.socket}`)
   console.log(`  npm run sigmesh -- peers --socket ${nodes[0]!.socket}`)
+  console.log(`  npm run sigmesh -- nodes --config ${join(home, 'operator', 'origin.demo.toml')}`)
   console.log(`  npm run sigmesh -- publish demo PATH --repository ${join(home, 'operator')}`)
   console.log(`  ls -l ${dirname(nodes[0]!.current)}; tail ${join(home, '*.log')}`)
   await new Promise<void>(done => {

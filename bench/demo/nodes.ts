@@ -1,5 +1,5 @@
-/** The nodes of the demo's site: one process each, with a directory of its own, on 127.0.0.1. */
-import { mkdir, writeFile } from 'node:fs/promises'
+/** The nodes of the demo's site: each joins by a token, as a machine does, and is one process with a directory of its own, on 127.0.0.1. */
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { controlClient } from '../../src/cli/control-client.ts'
@@ -7,7 +7,7 @@ import { ControlError } from '../../src/core/errors.ts'
 import type { Stoppable } from '../../src/core/lifecycle.ts'
 import { second } from '../../src/core/units.ts'
 import type { Bytes, ChannelStatus } from '../../src/daemon/status.ts'
-import { startDaemon } from '../processes.ts'
+import { sigmesh, startDaemon } from '../processes.ts'
 
 export interface DemoNode extends Stoppable {
   readonly name: string
@@ -22,10 +22,8 @@ export interface DemoNode extends Stoppable {
 export interface SiteOptions {
   readonly home: string
   readonly count: number
-  /** What the nodes take for the origin: the near end of the line. */
-  readonly origin: string
-  /** The pinned root. */
-  readonly root: string
+  /** A join token for all of them, whose origin is the near end of the line. */
+  readonly token: string
 }
 
 const startTimeoutMs = 60 * second
@@ -36,35 +34,31 @@ export async function startNodes(
   started: Stoppable[],
   signal: AbortSignal,
 ): Promise<readonly DemoNode[]> {
-  const nodes = await Promise.all(Array.from({ length: options.count }, (_, at) => startNode(at + 1, options)))
+  const nodes = await Promise.all(Array.from({ length: options.count }, (_, at) => startNode(at + 1, options, signal)))
   started.push(...nodes)
   for (const node of nodes) await answering(node, signal)
   return nodes
 }
 
-async function startNode(number: number, { home, origin, root }: SiteOptions): Promise<DemoNode> {
+/** On loopback, beside seven others: what a machine of its own would not need to be told. */
+const surroundings = (socket: string) => ({
+  SIGMESH_CONTROL_SOCKET: socket,
+  SIGMESH_CHECK_ON_START: 'false', // the demo says when, so that all begin together
+  SIGMESH_LAN__LISTEN: '127.0.0.1',
+  SIGMESH_LAN__ADDRESS: '127.0.0.1',
+  SIGMESH_LAN__PORT: '0',
+  SIGMESH_LAN__NETWORKS: '["127.0.0.0/8"]',
+})
+
+async function startNode(number: number, { home, token }: SiteOptions, signal: AbortSignal): Promise<DemoNode> {
   const name = `node-${number}`
   const folder = join(home, name)
   const socket = join(folder, 'control.sock')
   await mkdir(folder)
-  const config = [
-    `origin = "${origin}"`,
-    `root = "${root}"`,
-    `node = "${name}"`,
-    'site = "demo-branch"',
-    `state_dir = "${join(folder, 'state')}"`,
-    `control_socket = "${socket}"`,
-    'check_on_start = false', // the demo says when, so that all begin together
-    '[lan]',
-    'listen = "127.0.0.1"',
-    'address = "127.0.0.1"',
-    'port = 0',
-    'networks = ["127.0.0.0/8"]',
-    '[channels.demo]',
-    `path = "${join(folder, 'demo')}"`,
-  ]
-  await writeFile(join(folder, 'node.toml'), config.join('\n'))
-  const daemon = startDaemon(['node', '--config', join(folder, 'node.toml')], join(home, `${name}.log`))
+  const configFile = join(folder, 'node.toml')
+  const places = ['--config', configFile, '--state-dir', join(folder, 'state')]
+  await sigmesh(['join', token, '--node', name, '--channel', `demo=${join(folder, 'demo')}`, ...places], signal)
+  const daemon = startDaemon(['node', '--config', configFile], join(home, `${name}.log`), surroundings(socket))
   const client = controlClient(socket)
   return {
     name,

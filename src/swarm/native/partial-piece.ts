@@ -41,6 +41,8 @@ export class PartialPiece {
   readonly #state: Uint8Array
   readonly #from: (Bringer | undefined)[]
   #firstFree = 0
+  /** Some of it was asked of others than its owner. */
+  shared = false
   /** Some of it was asked for more than once. */
   doubled = false
 

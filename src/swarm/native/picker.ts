@@ -160,16 +160,23 @@ export class Picker {
   }
 
   #help(asker: Asker): PartialPiece | undefined {
-    for (const partial of this.started.values())
-      if (partial.free > 0 && !partial.exclusive && asker.has.has(partial.index)) return partial
+    for (const partial of this.started.values()) {
+      if (partial.free === 0 || partial.exclusive || !asker.has.has(partial.index)) continue
+      partial.shared = true
+      return partial
+    }
     return undefined
   }
 
   #double(asker: Asker, mostBytes: number): Block | undefined {
     for (const partial of this.started.values()) {
-      if (partial.complete || partial.exclusive || !asker.has.has(partial.index)) continue
+      // What only this peer was asked for, it will not bring sooner for being asked again.
+      if (partial.complete || partial.exclusive || (partial.owner === asker && !partial.shared)) continue
+      if (!asker.has.has(partial.index)) continue
       const block = partial.double(mostBytes, mostRequests, unit => asker.asked(partial.index, unit))
-      if (block) return block
+      if (!block) continue
+      partial.shared = true
+      return block
     }
     return undefined
   }
