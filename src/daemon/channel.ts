@@ -1,9 +1,13 @@
 /**
  * One channel on this node: its cycles and what is remembered of them. The cycle itself is in cycle.ts; here is what stands around it:
  * bytes by source, the failure that `sigmesh status` shows, history, the report to the origin. None of that makes a cycle fail.
+ *
+ * The directory that it installs into may be missing, full, read-only or somebody else's, at the start or later. That is this
+ * channel's failure and nobody else's; each cycle tries to open it again.
  */
 import type { Clock } from '../core/clock.ts'
-import { adviceFor, describeError } from '../core/errors.ts'
+import { adviceFor, describeError, StoreError } from '../core/errors.ts'
+import type { Stoppable } from '../core/lifecycle.ts'
 import type { Log } from '../core/log.ts'
 import type { Release } from '../core/release.ts'
 import type { NodeReport } from '../core/report.ts'
@@ -27,7 +31,7 @@ import type { Trust } from './trust.ts'
 export interface ChannelParts {
   readonly trust: Trust
   readonly exchanges: Exchanges
-  readonly installer: Installer
+  openInstaller(): Promise<Installer>
   readonly ledger: Ledger
   readonly history: Journal<HistoryEntry>
   report(report: Omit<NodeReport, 'node' | 'site' | 'version'>, signal: AbortSignal): Promise<void>
@@ -37,18 +41,24 @@ export interface ChannelParts {
 
 const reportTimeoutMs = 10 * second
 
-export class Channel {
+export class Channel implements Stoppable {
   readonly name: string
   readonly #parts: ChannelParts
   readonly #entry: ChannelLedger
   #activity: { readonly name: Activity; readonly since: number }
   #offered: Release | undefined
   #installed: InstalledRelease | undefined
+  #installer: Installer | undefined
+  /** Whether what a crash cut off was finished or undone since `#installer` was opened. */
+  #recovered = false
+  /** What a former run served and this one does not serve yet. */
+  readonly #unresumed: Set<ServedRelease>
 
   constructor(name: string, parts: ChannelParts) {
     this.name = name
     this.#parts = parts
     this.#entry = parts.ledger.channel(name)
+    this.#unresumed = new Set(this.#entry.served)
     this.#activity = { name: 'idle', since: parts.clock.now() }
   }
 
@@ -58,10 +68,21 @@ export class Channel {
     return { entry: this.#entry, activity: this.#activity, offered: this.#offered, installed: this.#installed }
   }
 
-  /** Finish or undo what a crash cut off. @throws InstallError, StoreError. */
-  async recover(): Promise<void> {
-    await this.#parts.installer.recover()
-    this.#installed = await this.#parts.installer.installed()
+  /** Take the channel's directory, and see what is installed. When that fails, `sigmesh status` says so from the start. Never throws. */
+  async open(): Promise<void> {
+    try {
+      await this.#open()
+    } catch (error) {
+      const { code, message } = describeError(error)
+      this.#parts.log.warn({ channel: this.name, code, err: error }, `the channel is out of order: ${message}`)
+      this.#entry.failure = { at: iso(this.#parts.clock.now()), code, message, advice: adviceFor(code) }
+    }
+  }
+
+  /** Keep the figures, and give the directory free. Runs of `cycle` must be over; what it serves must not be. */
+  async stop(): Promise<void> {
+    await this.save()
+    await this.#close()
   }
 
   /** Serve again what a former run served. What goes wrong is logged: the origin may be away, and is needed only for what has gone bad. */
@@ -71,7 +92,11 @@ export class Channel {
       const release = note.until > clock.now() ? readNote(this.name, note) : undefined
       if (release) await exchanges.serve(release, note.until, signal)
     }
-    const settled = await Promise.allSettled(this.#entry.served.map(serve))
+    const resume = (note: ServedRelease) =>
+      serve(note).finally(() => {
+        if (!signal.aborted) this.#unresumed.delete(note) // a daemon that is stopped too soon tries again next time
+      })
+    const settled = await Promise.allSettled([...this.#unresumed].map(resume))
     for (const { reason } of settled.filter(result => result.status === 'rejected')) {
       if (!signal.aborted)
         log.warn({ channel: this.name, ...describeError(reason) }, 'an artifact of before is not served whole')
@@ -97,19 +122,55 @@ export class Channel {
   async save(): Promise<void> {
     const { exchanges, ledger, log } = this.#parts
     this.#settleBytes()
-    this.#entry.served = exchanges
+    const served = exchanges
       .of(this.name)
       .flatMap(({ exchange, serveUntil }) => (serveUntil ? [noteRelease(exchange.release, serveUntil)] : []))
+    const known = new Set(served.map(({ sha256 }) => sha256))
+    this.#entry.served = [...served, ...[...this.#unresumed].filter(({ sha256 }) => !known.has(sha256))]
     await ledger.save().catch(error => log.warn({ ...describeError(error) }, 'the ledger was not written'))
   }
 
+  async #open(): Promise<Installer> {
+    if (this.#installer) return this.#installer
+    const installer = await this.#parts.openInstaller()
+    this.#installer = installer
+    this.#recovered = false
+    this.#installed = await installer.installed()
+    return installer
+  }
+
+  async #close(): Promise<void> {
+    await this.#installer?.stop()
+    this.#installer = undefined
+  }
+
+  /** Recovery hashes the installed tree, which may take minutes: the daemon is up meanwhile, and says what it does. */
+  async #recover(signal: AbortSignal): Promise<Installer> {
+    const installer = await this.#open()
+    if (this.#recovered) return installer
+    this.#enter('checking')
+    await installer.recover(signal)
+    this.#recovered = true
+    this.#installed = await installer.installed()
+    return installer
+  }
+
   async #attempt(signal: AbortSignal): Promise<CycleResult> {
-    const { trust, exchanges, installer, log } = this.#parts
+    const { trust, exchanges, log } = this.#parts
     const refresh = () => trust.refresh(this.name, signal)
     const enter = (activity: Activity, offered?: Release) => this.#enter(activity, offered)
     try {
-      const obtain = (release: Parameters<Exchanges['obtain']>[0]) => exchanges.obtain(release, signal)
-      const { outcome, sequence } = await runCycle({ refresh, obtain, installer, enter }, signal)
+      const installer = await this.#recover(signal)
+      const { outcome, sequence } = await runCycle(
+        {
+          refresh,
+          obtain: release => exchanges.obtain(release, signal),
+          verify: release => exchanges.verify(release, signal),
+          installer,
+          enter,
+        },
+        signal,
+      )
       this.#installed = await installer.installed()
       log.info({ channel: this.name, outcome, sequence }, 'the cycle is over')
       return { channel: this.name, outcome, sequence, error: null }
@@ -117,7 +178,9 @@ export class Channel {
       const { code, message } = describeError(error)
       if (!signal.aborted) log.warn({ channel: this.name, code, err: error }, `the cycle failed: ${message}`)
       // A reload that failed leaves the new release in place.
-      this.#installed = await installer.installed().catch(() => this.#installed)
+      this.#installed = await this.#installer?.installed().catch(() => this.#installed)
+      // The directory may have been unmounted, or removed, under us: what we hold of it is worth nothing then.
+      if (error instanceof StoreError && error.code === 'disk_failed') await this.#close()
       const failure = { code, message, advice: adviceFor(code) }
       return { channel: this.name, outcome: 'failed', sequence: this.#installed?.sequence ?? 0, error: failure }
     }

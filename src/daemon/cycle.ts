@@ -4,6 +4,7 @@
  *   refresh  signatures, rollback, expiry          signing, driven by trust.ts
  *   choose   the newest release, if newer          here
  *   obtain   slice by WAN, the rest by LAN         exchange.ts, over swarm and store
+ *   verify   the whole, and the descriptor of it   store
  *   install  stage, check, switch, reload          install
  */
 import type { Release } from '../core/release.ts'
@@ -15,8 +16,10 @@ import type { Activity } from './status.ts'
 export interface CycleParts {
   /** The releases of the channel that the repository signs now. Throws TrustError or DownloadError. */
   refresh(signal: AbortSignal): Promise<readonly Verified<Release>[]>
-  /** The whole artifact, checked; it is served to the neighbours from then on. */
-  obtain(release: Verified<Release>, signal: AbortSignal): Promise<Verified<StoredArtifact>>
+  /** Fetch every piece of the artifact; it is served to the neighbours from then on. */
+  obtain(release: Verified<Release>, signal: AbortSignal): Promise<void>
+  /** The whole artifact, checked. */
+  verify(release: Verified<Release>, signal: AbortSignal): Promise<Verified<StoredArtifact>>
   readonly installer: Pick<Installer, 'installed' | 'install' | 'finishReload'>
   /** Told what the cycle is doing, for `sigmesh status`. */
   enter(activity: Activity, offered?: Release): void
@@ -24,7 +27,7 @@ export interface CycleParts {
 
 /** @returns The release that is in place now, and whether this cycle put it there. */
 export async function runCycle(
-  { refresh, obtain, installer, enter }: CycleParts,
+  { refresh, obtain, verify, installer, enter }: CycleParts,
   signal: AbortSignal,
 ): Promise<{ outcome: 'installed' | 'current'; sequence: number }> {
   enter('refreshing')
@@ -36,7 +39,9 @@ export async function runCycle(
     return { outcome: 'current', sequence: installed?.sequence ?? 0 }
   }
   enter('obtaining', offered)
-  await using content = await obtain(offered, signal)
+  await obtain(offered, signal)
+  enter('verifying', offered)
+  await using content = await verify(offered, signal)
   enter('installing', offered)
   await installer.install(content, offered, signal) // takes only what is Verified
   return { outcome: 'installed', sequence: offered.sequence }

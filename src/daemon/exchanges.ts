@@ -3,7 +3,7 @@
  * finds it on the disk, and ends when its time to be served is over or its space is needed.
  */
 import type { Sha256 } from '../core/digest.ts'
-import { StoreError } from '../core/errors.ts'
+import { describeError, StoreError } from '../core/errors.ts'
 import { type Stoppable, stopAll } from '../core/lifecycle.ts'
 import type { Release } from '../core/release.ts'
 import type { Verified } from '../core/verified.ts'
@@ -17,6 +17,8 @@ interface Running {
   readonly exchange: Exchange
   /** Ms since 1970; undefined while the artifact is being fetched. */
   serveUntil: number | undefined
+  /** Cycles that are between `obtain` and the end of `verify`: it must not be ended under them. */
+  wanted: number
 }
 
 export class Exchanges implements Stoppable {
@@ -34,23 +36,43 @@ export class Exchanges implements Stoppable {
   }
 
   /**
-   * Get the whole artifact of `release` and go on serving it.
+   * Get every piece of the artifact of `release`. Call `verify` next.
    *
-   * @returns The content to install; close it when done.
-   * @throws As `Exchange.start` and `Exchange.whole`, and ContentError `artifact_mismatch`. What was fetched stays for the next try.
+   * @throws As `Exchange.start` and `Exchange.whole`. What was fetched stays for the next try.
    */
-  async obtain(release: Verified<Release>, signal: AbortSignal): Promise<Verified<StoredArtifact>> {
+  async obtain(release: Verified<Release>, signal: AbortSignal): Promise<void> {
     const running = await this.#start(release, signal)
+    running.wanted++
     try {
       await running.exchange.whole(signal)
-      const serveUntil = this.#parts.clock.now() + this.#serveMs
-      await this.#parts.artifacts.keepUntil(release.full.sha256, serveUntil)
-      const content = await this.#parts.artifacts.admit(release.full, signal)
-      running.serveUntil = serveUntil
+    } catch (error) {
+      running.wanted--
+      await this.#end(running)
+      throw error
+    }
+  }
+
+  /**
+   * Check the whole of what was obtained, and go on serving it.
+   *
+   * @returns The content to install; close it when done.
+   * @throws ContentError `artifact_mismatch`; StoreError `piece_absent` when it was not obtained before. What is good of it stays for the
+   *   next try.
+   */
+  async verify({ full }: Verified<Release>, signal: AbortSignal): Promise<Verified<StoredArtifact>> {
+    const running = this.#running.get(full.sha256)
+    const { artifacts, clock } = this.#parts
+    try {
+      const serveUntil = clock.now() + this.#serveMs
+      await artifacts.keepUntil(full.sha256, serveUntil)
+      const content = await artifacts.admit(full, signal)
+      if (running) running.serveUntil = serveUntil
       return content
     } catch (error) {
-      await this.#end(running.exchange)
+      if (running) await this.#end(running)
       throw error
+    } finally {
+      if (running) running.wanted--
     }
   }
 
@@ -69,9 +91,8 @@ export class Exchanges implements Stoppable {
 
   /** End what has been served long enough, and give its space back. @throws StoreError. */
   async expire(now: number): Promise<void> {
-    for (const { exchange, serveUntil } of [...this.#running.values()]) {
-      if (serveUntil !== undefined && serveUntil <= now) await this.#end(exchange)
-    }
+    for (const running of [...this.#running.values()])
+      if (isOnlyServed(running) && running.serveUntil <= now) await this.#end(running)
     await this.#parts.artifacts.sweep(now, new Set(this.#running.keys()))
   }
 
@@ -98,32 +119,69 @@ export class Exchanges implements Stoppable {
       const already = this.#running.get(release.full.sha256)
       if (already) return already
       const exchange = await this.#startWithRoom(release, signal)
-      const running: Running = { exchange, serveUntil: undefined }
-      this.#running.set(release.full.sha256, running)
-      return running
+      return this.#add(exchange, undefined)
     })
   }
 
-  /** What is only served gives way to what this machine needs. */
+  /** What is only served gives way to what this machine needs; if that was in vain, it is served again. */
   async #startWithRoom(release: Release, signal: AbortSignal): Promise<Exchange> {
+    const gaveWay: Served[] = []
     for (;;) {
       try {
         return await Exchange.start(release, this.#parts, signal)
       } catch (error) {
-        if (!(error instanceof StoreError) || (error.code !== 'quota_exceeded' && error.code !== 'disk_full'))
+        const served = isLackOfRoom(error) ? [...this.#running.values()].find(isOnlyServed) : undefined
+        if (!served) {
+          await this.#resume(gaveWay, signal)
           throw error
-        const served = [...this.#running.values()].find(({ serveUntil }) => serveUntil !== undefined)
-        if (!served) throw error
-        await this.#end(served.exchange)
+        }
+        gaveWay.push(served)
+        await this.#end(served)
       }
     }
   }
 
-  async #end(exchange: Exchange): Promise<void> {
+  async #resume(gaveWay: readonly Served[], signal: AbortSignal): Promise<void> {
+    const whole = new Set(
+      this.#parts.artifacts.list().flatMap(({ sha256, state }) => (state === 'complete' ? [sha256] : [])),
+    )
+    for (const { exchange, serveUntil } of gaveWay) {
+      const { release } = exchange
+      if (!whole.has(release.full.sha256)) continue // to serve it would be to fetch it
+      try {
+        this.#add(await Exchange.start(release, this.#parts, signal), serveUntil)
+      } catch (error) {
+        this.#parts.log.warn(
+          { channel: release.channel, ...describeError(error) },
+          'an artifact is not served any more',
+        )
+      }
+    }
+  }
+
+  #add(exchange: Exchange, serveUntil: number | undefined): Running {
+    const running: Running = { exchange, serveUntil, wanted: 0 }
+    this.#running.set(exchange.release.full.sha256, running)
+    return running
+  }
+
+  async #end(running: Running): Promise<void> {
+    const { exchange } = running
     const { channel, full } = exchange.release
-    this.#running.delete(full.sha256)
+    // Not one that has taken its place meanwhile.
+    if (this.#running.get(full.sha256) === running) this.#running.delete(full.sha256)
     await exchange.stop()
     const before = this.#ended.get(channel) ?? noBytes
     this.#ended.set(channel, addBytes(before, exchange.drainBytes()))
   }
+}
+
+type Served = Running & { readonly serveUntil: number }
+
+function isOnlyServed(running: Running): running is Served {
+  return running.serveUntil !== undefined && running.wanted === 0
+}
+
+function isLackOfRoom(error: unknown): boolean {
+  return error instanceof StoreError && (error.code === 'quota_exceeded' || error.code === 'disk_full')
 }

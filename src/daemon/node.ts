@@ -7,10 +7,9 @@
  */
 import { join } from 'node:path'
 import { type Clock, systemClock } from '../core/clock.ts'
-import { describeError } from '../core/errors.ts'
 import { type Stoppable, stopAll } from '../core/lifecycle.ts'
 import type { Log } from '../core/log.ts'
-import { hour, MiB, minute, second } from '../core/units.ts'
+import { hour, MiB, second } from '../core/units.ts'
 import { version } from '../core/version.ts'
 import { openInstaller } from '../install/installer.ts'
 import { openArtifactStore } from '../store/artifact-store.ts'
@@ -25,8 +24,10 @@ import { Channel, type ChannelParts } from './channel.ts'
 import type { NodeConfig } from './config.ts'
 import { mostHistoryEntries } from './control-protocol.ts'
 import { type ControlHandlers, startControlServer } from './control-server.ts'
+import type { ExchangeParts } from './exchange.ts'
 import { Exchanges } from './exchanges.ts'
 import { handlersOf, summarise } from './handlers.ts'
+import { startHousekeeping } from './housekeeping.ts'
 import { loadIdentity } from './identity.ts'
 import { Ledger } from './ledger.ts'
 import { startRunner, startSchedule } from './schedule.ts'
@@ -39,9 +40,6 @@ const engines = {
   webtorrent: async (options: EngineOptions) =>
     (await import('../swarm/webtorrent/engine.ts')).startWebtorrentEngine(options),
 }
-
-/** How often figures go to the disk and old artifacts from it. */
-const housekeepingMs = minute
 
 export interface RunningNode extends Stoppable, ControlHandlers {
   /** Where LAN peers reach it. */
@@ -61,7 +59,7 @@ export interface Surroundings {
  * Start a node. When it resolves, the node answers on its control socket, serves what it had, and its schedule runs.
  *
  * @throws StoreError `state_busy` when another node uses the state directory, `disk_failed`, `disk_full`; ConfigError; SwarmError
- *   `swarm_listen`; TrustError `trust_damaged`; InstallError. Nothing is left running then.
+ *   `swarm_listen`. Nothing is left running then. A channel that is out of order does not count: `sigmesh status` tells of it.
  */
 export async function startNode(config: NodeConfig, surroundings: Surroundings): Promise<RunningNode> {
   const started: Stoppable[] = []
@@ -73,12 +71,15 @@ export async function startNode(config: NodeConfig, surroundings: Surroundings):
   }
 }
 
-/** Parts end in the reverse of the order in which they are started here. */
-async function assemble(config: NodeConfig, { log, clock, random }: Required<Surroundings>, started: Stoppable[]) {
-  const start = <Part extends Stoppable>(part: Part): Part => {
+/** Takes part in the end: what was started last stops first. */
+type Start = <Part extends Stoppable>(part: Part) => Part
+
+async function assemble(config: NodeConfig, surroundings: Required<Surroundings>, started: Stoppable[]) {
+  const start: Start = part => {
     started.push(part)
     return part
   }
+  const { log, clock, random } = surroundings
   await makeDirectory(config.state_dir)
   start(await lockDirectory(config.state_dir))
 
@@ -86,50 +87,19 @@ async function assemble(config: NodeConfig, { log, clock, random }: Required<Sur
   const key = await loadIdentity(config.state_dir)
   const origin = start(new OriginClient(config.origin, {}, { key, pin: config.origin_pin }))
   const engine = start(await startEngine(config))
-  const artifacts = start(
-    await openArtifactStore(join(config.state_dir, 'artifacts'), { quotaBytes: config.store.quota_mib * MiB, clock }),
-  )
-  const trustStore = await openTrustStore(join(config.state_dir, 'trust'))
-  const trust = new Trust({ store: trustStore, rootFile: config.root, origin, clock })
-  const stallMs = config.stall_s * second
   const lan = () => ownLanAddress(config)
-  const exchangeParts = { origin, artifacts, engine, node, site, lanAddress: lan, stallMs, clock, random, log }
-  const exchanges = start(new Exchanges(exchangeParts, config.store.seed_hours * hour))
-  const records = {
-    ledger: await Ledger.open(config.state_dir),
-    history: await openJournal(join(config.state_dir, 'history'), historyEntry, mostHistoryEntries),
-  }
-
-  const channels: Channel[] = []
-  start({ stop: () => saveAll(channels) })
+  const exchanges = await startExchanges(config, { ...surroundings, origin, engine, lanAddress: lan }, start)
+  const history = await openJournal(join(config.state_dir, 'history'), historyEntry, mostHistoryEntries)
   const report: ChannelParts['report'] = (about, signal) => origin.report({ ...about, node, site, version }, signal)
-  for (const [name, channelConfig] of Object.entries(config.channels)) {
-    const installer = start(await openInstaller(name, channelConfig, { clock, log }))
-    const channel = new Channel(name, { trust, exchanges, installer, ...records, report, clock, log })
-    await channel.recover()
-    channels.push(channel)
-  }
-  const runners = new Map(
-    channels.map(channel => [
-      channel.name,
-      start(startRunner(signal => channel.cycle(signal), { retryMs: config.retry_s * second, clock, random })),
-    ]),
-  )
+  const channels = await openChannels(config, { ...surroundings, origin, exchanges, history, report }, start)
+
+  const runners = startRunners(channels, { retryMs: config.retry_s * second, clock, random }, start)
   const checkAll = () => {
     for (const runner of runners.values()) void runner.run()
   }
   const schedule = start(startSchedule(config.schedule, config.schedule_jitter_s * second, checkAll, { clock, random }))
-  const handlers = handlersOf({
-    config,
-    engine,
-    exchanges,
-    channels,
-    runners,
-    schedule,
-    history: records.history,
-    clock,
-    lanAddress: () => `${lan()}:${engine.port}`,
-  })
+  const lanAddress = () => `${lan()}:${engine.port}`
+  const handlers = handlersOf({ config, engine, exchanges, channels, runners, schedule, history, clock, lanAddress })
   start(await startControlServer(config.control_socket, handlers))
   start(startHousekeeping({ channels, exchanges, clock, log }))
   if (config.check_on_start) checkAll()
@@ -154,34 +124,38 @@ function ownLanAddress({ lan }: NodeConfig): string {
   return lan.address ?? lanAddress(allowNetworks(lan.networks)) ?? anyAddress
 }
 
-/** Figures to the disk, and what was served long enough off it. */
-function startHousekeeping({ channels, exchanges, clock, log }: HousekeepingParts): Stoppable {
-  const ended = new AbortController()
-  const serving = Promise.all(channels.map(channel => channel.serveAgain(ended.signal)))
-  const done = (async () => {
-    for (;;) {
-      await clock.sleep(housekeepingMs, ended.signal)
-      await exchanges.expire(clock.now()).catch(error => log.warn({ ...describeError(error) }, 'old artifacts stay'))
-      await saveAll(channels)
-    }
-  })().catch(error => {
-    if (!ended.signal.aborted) throw error
-  })
-  return {
-    async stop() {
-      ended.abort(new DOMException('the daemon is stopping', 'AbortError'))
-      await Promise.all([done, serving])
-    },
-  }
+type MeshParts = Omit<ExchangeParts, 'artifacts' | 'node' | 'site' | 'stallMs'>
+
+async function startExchanges(config: NodeConfig, parts: MeshParts, start: Start): Promise<Exchanges> {
+  const { node, site, state_dir, store, stall_s } = config
+  const options = { quotaBytes: store.quota_mib * MiB, clock: parts.clock }
+  const artifacts = start(await openArtifactStore(join(state_dir, 'artifacts'), options))
+  return start(new Exchanges({ ...parts, artifacts, node, site, stallMs: stall_s * second }, store.seed_hours * hour))
 }
 
-interface HousekeepingParts {
-  readonly channels: readonly Channel[]
-  readonly exchanges: Exchanges
-  readonly clock: Clock
-  readonly log: Log
+type ChannelSurroundings = Omit<ChannelParts, 'trust' | 'ledger' | 'openInstaller'> & { readonly origin: OriginClient }
+
+/** All channels of the accept list. One whose directory cannot be used is there all the same, and tries again by itself. */
+async function openChannels(
+  { channels: accepted, state_dir, root }: NodeConfig,
+  { origin, ...parts }: ChannelSurroundings,
+  start: Start,
+): Promise<readonly Channel[]> {
+  const { clock, log } = parts
+  const store = await openTrustStore(join(state_dir, 'trust'))
+  const trust = new Trust({ store, rootFile: root, origin, clock })
+  const ledger = await Ledger.open(state_dir)
+  const channels = Object.entries(accepted).map(([name, target]) =>
+    start(
+      new Channel(name, { ...parts, trust, ledger, openInstaller: () => openInstaller(name, target, { clock, log }) }),
+    ),
+  )
+  for (const channel of channels) await channel.open()
+  return channels
 }
 
-async function saveAll(channels: readonly Channel[]): Promise<void> {
-  for (const channel of channels) await channel.save()
+function startRunners(channels: readonly Channel[], options: Parameters<typeof startRunner>[1], start: Start) {
+  return new Map(
+    channels.map(channel => [channel.name, start(startRunner(signal => channel.cycle(signal), options))] as const),
+  )
 }

@@ -26,7 +26,15 @@ export const byteTotals = z.strictObject({
 
 export type Bytes = z.infer<typeof byteTotals>
 
-export const activities = ['idle', 'refreshing', 'obtaining', 'verifying', 'installing', 'reporting'] as const
+export const activities = [
+  'idle',
+  'checking',
+  'refreshing',
+  'obtaining',
+  'verifying',
+  'installing',
+  'reporting',
+] as const
 export type Activity = (typeof activities)[number]
 
 const channelStatus = z.strictObject({

@@ -60,7 +60,7 @@ export interface InstallerParts {
 }
 
 /**
- * Take the target for this process, and make it when missing. Call `recover` next.
+ * Take the target for this process, and make it when missing. Call `recover` before the first install.
  *
  * @throws StoreError `state_busy` when another process, or another channel, installs there; `disk_failed` | `disk_full`.
  * @throws InstallError `install_failed` when something stands in the way that sigmesh did not put there.
@@ -94,16 +94,17 @@ export class Installer implements Stoppable {
   }
 
   /**
-   * Finish or undo what a crash cut off, and hash the installed tree.
+   * Finish or undo what a crash cut off, and hash the installed tree, which takes as long as the disk takes to read it.
    *
-   * @throws InstallError `install_failed` when the directory belongs to another channel; StoreError.
+   * @throws InstallError `install_failed` when the directory belongs to another channel; StoreError. An aborted `signal` rejects with
+   *   its reason.
    */
-  recover(): Promise<void> {
+  recover(signal?: AbortSignal): Promise<void> {
     return this.#turns.run(async () => {
       await this.#root.removeLeftovers()
       const { installed } = await this.#settle()
       if (!installed) return
-      const damage = await findDeepDamage(this.#tree(installed))
+      const damage = await findDeepDamage(this.#tree(installed), signal)
       if (!damage) return
       this.#rotten.add(installed.directory)
       this.#warn(installed, damage)

@@ -3,7 +3,7 @@
  * in its own (to be killed). Everything is gone when the test is over.
  */
 import { mkdir, readdir, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { stringify as stringifyToml } from 'smol-toml'
 import { onTestFinished } from 'vitest'
@@ -34,6 +34,8 @@ export interface SiteOptions {
   readonly node?: Readonly<Record<string, unknown>> | ((name: string) => Readonly<Record<string, unknown>>)
   /** More of the channel's entry in the node.toml of that node. */
   readonly channel?: (node: string) => Readonly<Record<string, unknown>>
+  /** More channels, with their entries, for all nodes. Relative paths are below the folder of the node. */
+  readonly channels?: Readonly<Record<string, { readonly path: string }>>
 }
 
 export const channel = 'demo'
@@ -79,9 +81,13 @@ export class Site {
     return join(this.repository, 'repository', ...path)
   }
 
-  async publish(source: string, label?: string, options: { readonly force?: boolean } = {}) {
+  async publish(
+    source: string,
+    label?: string,
+    { to = channel, ...options }: { readonly force?: boolean; readonly to?: string } = {},
+  ) {
     const about = { now: Date.now(), ...(label === undefined ? {} : { label }), ...options }
-    return publish(this.repository, channel, source, about)
+    return publish(this.repository, to, source, about)
   }
 
   async startOrigin(): Promise<void> {
@@ -102,7 +108,10 @@ export class Site {
   }
 
   async open(): Promise<this> {
-    await initRepository(this.repository, { channels: [channel], now: Date.now() })
+    await initRepository(this.repository, {
+      channels: [channel, ...Object.keys(this.#options.channels ?? {})],
+      now: Date.now(),
+    })
     await this.startOrigin()
     if (this.#options.line) {
       const target = { host: '127.0.0.1', port: this.#originPort }
@@ -136,7 +145,15 @@ export class Site {
       check_on_start: false,
       ...(typeof this.#options.node === 'function' ? this.#options.node(name) : this.#options.node),
       lan: { listen: '127.0.0.1', address: '127.0.0.1', port: 0, networks: ['127.0.0.0/8'] },
-      channels: { [channel]: { path: paths.target, ...this.#options.channel?.(name) } },
+      channels: {
+        [channel]: { path: paths.target, ...this.#options.channel?.(name) },
+        ...Object.fromEntries(
+          Object.entries(this.#options.channels ?? {}).map(([more, { path }]) => [
+            more,
+            { path: resolve(folder, path) },
+          ]),
+        ),
+      },
     }
     const running = this.#options.processes ? await asProcess(folder, config, paths.socket) : inProcess(config)
     return { name, ...paths, ...running, ...lookAt(paths) }
