@@ -53,6 +53,8 @@ const limits = z
 
 export const originConfig = z.strictObject({
   repository: absolutePath,
+  /** The keys of snapshot and timestamp, and no others: with them `sigmeshd origin` signs both again before they expire. */
+  online_keys: absolutePath.optional(),
   /** Where the origin keeps what nodes report. */
   state_dir: absolutePath.default('/var/lib/sigmesh-origin'),
   listen,
@@ -61,7 +63,7 @@ export const originConfig = z.strictObject({
   /** Without it the origin speaks plain HTTP, on its own or behind a proxy that ends TLS. PEM files, read again when they change. */
   tls: z.strictObject({ certificate: absolutePath, key: absolutePath }).optional(),
   /** `required`: seats, tracker, artifacts and reports are for nodes that have joined. `open`: for whoever reaches the port. */
-  join: z.enum(['required', 'open']).default('open'),
+  join: z.enum(['required', 'open']).default('required'),
   seats_per_site: wholeNumber.min(1).max(64).default(5),
   lease_ms: wholeNumber
     .min(300)

@@ -10,6 +10,9 @@ export function originToml(directory: string): string {
 # What is served, as \`sigmesh publish\` writes it. The keys are not in it; copy it to another machine if they shall not be on this one.
 repository = ${tomlString(join(directory, 'repository'))}
 
+# The keys of snapshot and timestamp, and no others: the origin signs both again before they expire. It has to own the repository for that.
+online_keys = ${tomlString(join(directory, 'keys', 'online'))}
+
 # Where the origin keeps what the nodes report.
 state_dir = ${tomlString(join(directory, 'state'))}
 
@@ -17,7 +20,7 @@ state_dir = ${tomlString(join(directory, 'state'))}
 #   url = "https://sigmesh.example.com:8400"
 
 # "required": seats, tracker, artifacts and reports are for nodes that have joined. "open": for whoever reaches the port.
-join = "open"
+# join = "required"
 
 # How many nodes of a site fetch over its WAN line, each another part.
 # seats_per_site = 5

@@ -3,12 +3,15 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
+import { asSha256 } from '../../src/core/digest.ts'
 import { MiB } from '../../src/core/units.ts'
+import { loadIdentity } from '../../src/daemon/identity.ts'
+import { OriginClient } from '../../src/swarm/origin-client.ts'
 import { needs } from '../support/needs.ts'
 import { writePayload } from '../support/payload.ts'
 import { scratchDir } from '../support/scratch.ts'
-import { openSite } from '../support/site.ts'
+import { openSite, type Site } from '../support/site.ts'
 
 test.skipIf(!needs('aria2c'))(
   'aria2c, given the torrent and the announce URL of the site, fetches identical bytes from its nodes',
@@ -20,7 +23,7 @@ test.skipIf(!needs('aria2c'))(
     const sent = site.origin.stats().artifactBytes
 
     const download = await scratchDir()
-    await aria2(download, site.served('torrents', `${artifact}.torrent`), `${site.origin.url}/announce/branch`)
+    await aria2(download, site.served('torrents', `${artifact}.torrent`), await announceUrl(site, artifact))
 
     const [target] = (await readdir(site.served('targets', 'demo'))).filter(name => name.startsWith(artifact))
     const wanted = await readFile(site.served('targets', 'demo', target!))
@@ -34,6 +37,13 @@ test.skipIf(!needs('aria2c'))(
   },
   60_000,
 )
+
+/** As the first node gets it for a client beside it. */
+async function announceUrl(site: Site, artifact: string): Promise<string> {
+  const client = new OriginClient(site.url, {}, { key: await loadIdentity(site.nodes[0]!.stateDir) })
+  onTestFinished(() => client.stop())
+  return client.announceUrl(asSha256(artifact))
+}
 
 async function aria2(directory: string, torrent: string, tracker: string): Promise<void> {
   const quiet = ['--enable-dht=false', '--enable-dht6=false', '--bt-enable-lpd=false', '--enable-peer-exchange=false']

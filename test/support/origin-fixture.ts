@@ -73,6 +73,8 @@ export async function openOrigin(options: OriginFixtureOptions = {}): Promise<Or
     repository: repository.directory,
     state_dir: join(home, 'state'),
     listen: { address: '127.0.0.1', port: 0 },
+    // What each room does is tested without identities; who is let in, in tests of its own.
+    join: 'open',
     ...options.config,
   })
   const origin = await startOrigin(config, { clock, log, random: () => 0.5 })

@@ -13,11 +13,13 @@ import { controlClient } from '../../src/cli/control-client.ts'
 import { ControlError } from '../../src/core/errors.ts'
 import { type Stoppable, stopAll } from '../../src/core/lifecycle.ts'
 import { silentLog } from '../../src/core/log.ts'
-import { second } from '../../src/core/units.ts'
+import { minute, second } from '../../src/core/units.ts'
 import { nodeConfig } from '../../src/daemon/config.ts'
+import { joinOrigin } from '../../src/daemon/join.ts'
 import { startNode } from '../../src/daemon/node.ts'
 import type { ChannelStatus, CycleResult, HistoryEntry, PeerList } from '../../src/daemon/status.ts'
 import { originConfig } from '../../src/origin/config.ts'
+import { enroll } from '../../src/origin/enroll.ts'
 import { type RunningOrigin, startOrigin } from '../../src/origin/origin.ts'
 import { initRepository } from '../../src/publish/init.ts'
 import { publish } from '../../src/publish/publish.ts'
@@ -25,6 +27,8 @@ import { readTree, scratchDir } from './scratch.ts'
 
 export interface SiteOptions {
   readonly nodes: number
+  /** Default `required`: the nodes join, as machines do. */
+  readonly join?: 'required' | 'open'
   readonly seats?: number
   /** A line between the origin and the nodes. */
   readonly line?: Omit<WanLinkOptions, 'target'>
@@ -91,15 +95,19 @@ export class Site {
   }
 
   async startOrigin(): Promise<void> {
-    const config = originConfig.parse({
+    this.origin = await startOrigin(this.#originConfig(), { log: silentLog })
+    this.#originPort = this.origin.port
+    this.#originUp = true
+  }
+
+  #originConfig() {
+    return originConfig.parse({
       repository: this.served(),
+      join: this.#options.join ?? 'required',
       state_dir: join(this.home, 'origin-state'),
       seats_per_site: this.#options.seats ?? 5,
       listen: { address: '127.0.0.1', port: this.#originPort },
     })
-    this.origin = await startOrigin(config, { log: silentLog })
-    this.#originPort = this.origin.port
-    this.#originUp = true
   }
 
   async stopOrigin(): Promise<void> {
@@ -127,6 +135,18 @@ export class Site {
     await stopAll([{ stop: () => this.stopOrigin() }, ...this.#started, ...this.nodes])
   }
 
+  /** How nodes reach the origin. */
+  get url(): string {
+    return this.line?.url ?? this.origin.url
+  }
+
+  async #join(node: string, folder: string, stateDir: string): Promise<void> {
+    const [configFile, rootFile] = [join(folder, 'node.toml'), join(folder, 'root.json')]
+    const rules = { site: 'branch', uses: 1, expires: Date.now() + minute, url: this.url }
+    const token = await enroll(this.#originConfig(), rules, Date.now())
+    await joinOrigin({ token, node, configFile, rootFile, stateDir, channels: {} })
+  }
+
   async #makeNode(name: string): Promise<SiteNode> {
     const folder = join(this.home, name)
     await mkdir(folder)
@@ -135,8 +155,9 @@ export class Site {
       target: join(folder, 'target'),
       socket: join(folder, 'control.sock'),
     }
+    if (this.#options.join !== 'open') await this.#join(name, folder, paths.stateDir)
     const config = {
-      origin: this.line?.url ?? this.origin.url,
+      origin: this.url,
       root: join(this.repository, 'root.json'),
       node: name,
       site: 'branch',
