@@ -3,6 +3,8 @@
  * The table below is the only list of codes: the types come from it, `sigmesh status` prints its advice, and docs/errors.md
  * is checked against it.
  */
+import { installErrors } from './install-errors.ts'
+
 interface Entry {
   /** What the code means, in one sentence. */
   readonly meaning: string
@@ -204,16 +206,7 @@ export const errorCatalog = {
     },
   },
   /** The install on this machine. */
-  InstallError: {
-    install_failed: {
-      meaning: 'The new release could not be put in place; the previous one stays.',
-      advice: 'Look at the cause in the message: permissions and space of the target directory.',
-    },
-    reload_failed: {
-      meaning: 'The release is in place, but the reload command of node.toml failed.',
-      advice: 'Run the command by hand as the message shows it; the node runs it again in the next cycle.',
-    },
-  },
+  InstallError: installErrors,
   /** The operator's repository. */
   PublishError: {
     repository_exists: {

@@ -173,11 +173,11 @@ export class Channel implements Stoppable {
       )
       this.#installed = await installer.installed()
       log.info({ channel: this.name, outcome, sequence }, 'the cycle is over')
-      return { channel: this.name, outcome, sequence, error: null }
+      return { channel: this.name, outcome, sequence, error: await this.#refusal(installer) }
     } catch (error) {
       const { code, message } = describeError(error)
       if (!signal.aborted) log.warn({ channel: this.name, code, err: error }, `the cycle failed: ${message}`)
-      // A reload that failed leaves the new release in place.
+      // A reload that failed may have left the new release in place.
       this.#installed = await this.#installer?.installed().catch(() => this.#installed)
       // The directory may have been unmounted, or removed, under us: what we hold of it is worth nothing then.
       if (error instanceof StoreError && error.code === 'disk_failed') await this.#close()
@@ -186,16 +186,23 @@ export class Channel implements Stoppable {
     }
   }
 
+  /** Why the newest release is not the one in place: it failed here. It stays a failure until something better comes. */
+  async #refusal(installer: Installer): Promise<CycleResult['error']> {
+    const { refused } = await installer.standing()
+    if (!refused?.code) return null
+    return { code: refused.code, message: refused.message, advice: adviceFor(refused.code) }
+  }
+
   async #tell(result: CycleResult, bytes: Bytes, startedAt: number, signal: AbortSignal): Promise<void> {
     const { clock, history, log } = this.#parts
     const at = iso(clock.now())
     const { outcome, sequence, error } = result
     this.#entry.lastCheck = at
-    if (outcome === 'failed') this.#entry.failure = { at, ...error! }
-    else {
-      this.#entry.lastSuccess = at
-      this.#entry.failure = null
-    }
+    // A refused release is told with the time at which it failed.
+    const { failure } = this.#entry
+    const known = outcome !== 'failed' && failure?.code === error?.code && failure?.message === error?.message
+    if (!known) this.#entry.failure = error && { at, ...error }
+    if (outcome !== 'failed') this.#entry.lastSuccess = at
     const short = error && { code: error.code, message: error.message }
     if (outcome !== 'current') {
       const durationMs = Math.max(0, clock.now() - startedAt)

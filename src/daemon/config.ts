@@ -12,6 +12,7 @@
  */
 import { hostname } from 'node:os'
 import { channelName, nodeName, siteName, wholeNumber, z } from '../core/schema.ts'
+import { consumerDefaults } from '../install/consumer.ts'
 import { certificatePin, originUrl } from '../swarm/identity/join-token.ts'
 import { privateNetworks } from '../swarm/networks.ts'
 import { defaultControlSocket } from './control-protocol.ts'
@@ -20,6 +21,8 @@ import { isSchedule } from './schedule.ts'
 const seconds = wholeNumber.max(86_400)
 const absolutePath = z.string().regex(/^\/[^\0]*$/, 'expected an absolute path')
 const argv = z.array(z.string().min(1)).min(1, 'expected a command and its arguments, each a string of its own')
+
+const userName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_.-]{0,31}\$?$/, 'expected the name of a user')
 
 const lan = z
   .strictObject({
@@ -51,9 +54,19 @@ const channel = z.strictObject({
   /** `directory`: versioned directories in `path`, and an atomic link `current` to the one in force. */
   action: z.literal('directory').default('directory'),
   path: absolutePath,
-  /** Run after the switch, without a shell. */
+  /** Run on the content before the switch. All commands: without a shell, and `{path}` in an argument is replaced (see consumer.ts). */
+  test: argv.optional(),
+  test_timeout_s: seconds.min(1).default(consumerDefaults.test_timeout_s),
+  /** Address space of the test, in MiB. */
+  test_memory_mib: wholeNumber.min(16).max(1_048_576).default(consumerDefaults.test_memory_mib),
+  /** Whom the test runs as when the daemon is root. */
+  test_user: userName.default(consumerDefaults.test_user),
+  /** Run after the switch. */
   reload: argv.optional(),
-  reload_timeout_s: seconds.min(1).default(60),
+  reload_timeout_s: seconds.min(1).default(consumerDefaults.reload_timeout_s),
+  /** Run after that, until it succeeds or the time is over: then the release before comes back. */
+  health: argv.optional(),
+  health_timeout_s: seconds.min(1).default(consumerDefaults.health_timeout_s),
 })
 
 export const nodeConfig = z.strictObject({

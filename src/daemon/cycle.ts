@@ -5,7 +5,7 @@
  *   choose   the newest release, if newer          here
  *   obtain   slice by WAN, the rest by LAN         exchange.ts, over swarm and store
  *   verify   the whole, and the descriptor of it   store
- *   install  stage, check, switch, reload          install
+ *   install  stage, test, switch, reload, health   install
  */
 import type { Release } from '../core/release.ts'
 import type { Verified } from '../core/verified.ts'
@@ -20,7 +20,7 @@ export interface CycleParts {
   obtain(release: Verified<Release>, signal: AbortSignal): Promise<void>
   /** The whole artifact, checked. */
   verify(release: Verified<Release>, signal: AbortSignal): Promise<Verified<StoredArtifact>>
-  readonly installer: Pick<Installer, 'installed' | 'install' | 'finishReload'>
+  readonly installer: Pick<Installer, 'installed' | 'eligible' | 'install' | 'finishReload'>
   /** Told what the cycle is doing, for `sigmesh status`. */
   enter(activity: Activity, offered?: Release): void
 }
@@ -31,11 +31,12 @@ export async function runCycle(
   signal: AbortSignal,
 ): Promise<{ outcome: 'installed' | 'current'; sequence: number }> {
   enter('refreshing')
-  const offered = newest(await refresh(signal))
+  const releases = await refresh(signal)
   const installed = await installer.installed()
-  enter('refreshing', offered)
+  enter('refreshing', newest(releases))
+  const offered = newest(await installer.eligible(releases)) // not what failed here, nor anything while it is held
   if (!offered || offered.sequence <= (installed?.sequence ?? 0)) {
-    await installer.finishReload(signal) // a reload that failed or was cut off last time
+    await installer.finishReload(signal) // what failed or was cut off last time
     return { outcome: 'current', sequence: installed?.sequence ?? 0 }
   }
   enter('obtaining', offered)

@@ -13,10 +13,23 @@ export interface Command {
   /** Program and arguments, each a string of its own. */
   readonly argv: readonly string[]
   readonly timeoutMs: number
+  /** Absolute. Entered before rights are given up, so its parents need not be open to that user. Default `/`. */
+  readonly directory?: string
+  /** Whom to run it as, without supplementary groups. Only root can ask for it. Default: as we are. */
+  readonly account?: Account | undefined
+  /** Most bytes of address space, for each process of it. Default: no limit. */
+  readonly memoryBytes?: number
+}
+
+export interface Account {
+  readonly uid: number
+  readonly gid: number
 }
 
 export interface CommandResult {
   readonly ok: boolean
+  /** It came to an end of its own, with an exit status: a verdict, and no trouble of this machine. */
+  readonly exited: boolean
   /** `exit status 2`, `killed by SIGSEGV`, `no end within 60 s`, `cannot be started: ENOENT`. */
   readonly ending: string
   /** The end of what it printed on both outputs, `outputLimitBytes` at most. Whatever it is: show it as text, escaped. */
@@ -41,13 +54,14 @@ const searchPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
  *   reason; a timeout kills it too.
  */
 export async function runCommand(
-  { argv, timeoutMs }: Command,
+  command: Command,
   environment: Readonly<Record<string, string>>,
   signal: AbortSignal,
 ): Promise<CommandResult> {
   signal.throwIfAborted()
-  const child = start(argv, environment)
-  if (child instanceof Error) return { ok: false, ending: couldNotStart(child), output: '' }
+  const { timeoutMs } = command
+  const child = start(command, environment)
+  if (child instanceof Error) return { ok: false, exited: false, ending: couldNotStart(child), output: '' }
   const output = collectTail(child)
   const ended = endingOf(child)
   const stop = new AbortController()
@@ -56,7 +70,7 @@ export async function runCommand(
     if (ending !== undefined) return { ...ending, output: await output.text() }
     await killGroup(child, ended)
     signal.throwIfAborted()
-    return { ok: false, ending: `no end within ${formatSpan(timeoutMs)}`, output: await output.text() }
+    return { ok: false, exited: false, ending: `no end within ${formatSpan(timeoutMs)}`, output: await output.text() }
   } finally {
     stop.abort()
     output.close()
@@ -64,10 +78,12 @@ export async function runCommand(
 }
 
 /** @returns The error instead, for those that Node throws at once (E2BIG, a NUL in an argument); others come as an event. */
-function start([program, ...args]: readonly string[], environment: Readonly<Record<string, string>>) {
+function start(command: Command, environment: Readonly<Record<string, string>>) {
+  const [program, ...args] = limited(command)
   try {
     return spawn(program!, args, {
-      cwd: '/',
+      cwd: command.directory ?? '/',
+      ...command.account,
       env: { PATH: searchPath, LANG: 'C.UTF-8', ...environment },
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true, // a process group of its own: what the command starts ends with it
@@ -78,16 +94,30 @@ function start([program, ...args]: readonly string[], environment: Readonly<Reco
   }
 }
 
+/**
+ * Where memory is limited, the shell does it, since it needs no right and is everywhere: `prlimit` and `systemd-run` are not. It sees
+ * the words as parameters and parses none of them. A program that it cannot start is exit status 126 or 127, as ever.
+ */
+function limited({ argv, memoryBytes }: Command): readonly string[] {
+  if (memoryBytes === undefined) return argv
+  const kib = String(Math.floor(memoryBytes / KiB))
+  return ['/bin/sh', '-c', 'ulimit -c 0 && ulimit -v "$1" && shift && exec "$@"', 'sh', kib, ...argv]
+}
+
 function couldNotStart(error: Error): string {
   return `cannot be started: ${'code' in error ? error.code : error.message}`
 }
 
 /** Resolves, and never rejects, when the process itself has ended; what it left behind may live on. */
-function endingOf(child: ChildProcess): Promise<{ ok: boolean; ending: string }> {
+function endingOf(child: ChildProcess): Promise<Omit<CommandResult, 'output'>> {
   return new Promise(resolve => {
-    child.once('error', error => resolve({ ok: false, ending: couldNotStart(error) }))
+    child.once('error', error => resolve({ ok: false, exited: false, ending: couldNotStart(error) }))
     child.once('exit', (code, by) =>
-      resolve({ ok: code === 0, ending: code === null ? `killed by ${by}` : `exit status ${code}` }),
+      resolve({
+        ok: code === 0,
+        exited: code !== null,
+        ending: code === null ? `killed by ${by}` : `exit status ${code}`,
+      }),
     )
   })
 }

@@ -2,14 +2,16 @@
  * Putting releases of one channel in force on this machine. What is done, where and by which command says node.toml; what a publisher
  * signs only says what the bytes are.
  *
- *   journal ─ unpack to staging ─ place ─ switch the link ─ record ─ reload
- *                                          ▲ the one moment at which consumers see the new release, whole
+ *   journal ─ unpack to staging ─ test ─ place ─ switch the link ─ record ─ reload ─ health
+ *                                                 ▲ the one moment at which consumers see the new release, whole
  *
  * Rules
  *  - killed before the switch, the next start undoes; killed after it, the next start finishes. There is no third state
- *  - a release is never replaced by an older one, and only a damaged tree by the same one
+ *  - a release is never replaced by an older one but by a roll back, and only a damaged tree by the same one
  *  - the last release that was loaded without complaint is kept beside the one in force
- *  - a reload that failed or was cut off is run again until it succeeds
+ *  - a reload or a health check that was cut off is run again; one that failed rolls back to that release, and where there is none,
+ *    it is run again until it succeeds
+ *  - what failed here is not tried again before something newer comes, or an admin says so
  */
 import { join } from 'node:path'
 import type { Clock } from '../core/clock.ts'
@@ -18,25 +20,32 @@ import type { Stoppable } from '../core/lifecycle.ts'
 import type { Log } from '../core/log.ts'
 import { encodeContent, type PackLimits, packLimitFiles } from '../core/pack-format.ts'
 import type { Release } from '../core/release.ts'
-import { GiB, second } from '../core/units.ts'
+import { GiB } from '../core/units.ts'
 import type { Verified } from '../core/verified.ts'
 import type { StoredArtifact } from '../store/artifact-store.ts'
 import { lockDirectory } from '../store/directory-lock.ts'
 import { writeFileDurably } from '../store/durable.ts'
 import { JsonFile } from '../store/json-file.ts'
 import { Mutex } from '../store/mutex.ts'
+import { Caretaker } from './caretaker.ts'
+import { type ConsumerConfig, runHealth, runReload, runTest, type Subject } from './consumer.ts'
 import {
+  checkOrder,
   describeRelease,
   emptyRecord,
+  type Hold,
   heldDirectories,
   type InstallRecord,
   installRecord,
+  mayInstall,
+  messageLimit,
   type RecordedRelease,
+  type RefusedRelease,
+  refusalOf,
+  type Standing,
   settle,
 } from './install-record.ts'
-import { findDamage, findDeepDamage, type InstalledTree } from './installed-tree.ts'
 import { ReleaseRoot } from './release-root.ts'
-import { reload } from './reload.ts'
 import { checkSpace } from './space.ts'
 import { unpack } from './unpack.ts'
 
@@ -44,12 +53,9 @@ import { unpack } from './unpack.ts'
 const limits: PackLimits = { files: packLimitFiles, bytes: 64 * GiB }
 
 /** A channel's entry on the accept list of node.toml, in its words. */
-export interface InstallTarget {
+export interface InstallTarget extends ConsumerConfig {
   /** Absolute. `current` in it is the release in force. */
   readonly path: string
-  /** Run after the switch, without a shell. */
-  readonly reload?: readonly string[] | undefined
-  readonly reload_timeout_s: number
 }
 
 export type InstalledRelease = Omit<RecordedRelease, 'directory'>
@@ -80,8 +86,7 @@ export class Installer implements Stoppable {
   readonly #lock: Stoppable
   readonly #record: JsonFile<InstallRecord>
   readonly #turns = new Mutex()
-  /** Directories whose bytes were found wrong: sizes alone would not tell. */
-  readonly #rotten = new Set<string>()
+  readonly #caretaker: Caretaker
 
   /** Use `openInstaller`. */
   constructor(channel: string, root: ReleaseRoot, target: InstallTarget, parts: InstallerParts, lock: Stoppable) {
@@ -90,6 +95,7 @@ export class Installer implements Stoppable {
     this.#target = target
     this.#parts = parts
     this.#lock = lock
+    this.#caretaker = new Caretaker(channel, root, parts.log)
     this.#record = new JsonFile(join(root.control, 'install.json'), installRecord)
   }
 
@@ -103,11 +109,7 @@ export class Installer implements Stoppable {
     return this.#turns.run(async () => {
       await this.#root.removeLeftovers()
       const { installed } = await this.#settle()
-      if (!installed) return
-      const damage = await findDeepDamage(this.#tree(installed), signal)
-      if (!damage) return
-      this.#rotten.add(installed.directory)
-      this.#warn(installed, damage)
+      if (installed) await this.#caretaker.isRotten(installed, signal)
     })
   }
 
@@ -122,7 +124,7 @@ export class Installer implements Stoppable {
     const inForce = await this.#root.inForce()
     // In the middle of an install, the link may be ahead of the record.
     const release = [record.next?.installed, record.installed].find(one => one?.directory === inForce)
-    if (!release || (await this.#damaged(release))) return undefined
+    if (!release || (await this.#caretaker.isDamaged(release))) return undefined
     const { directory, ...installed } = release
     return installed
   }
@@ -133,24 +135,73 @@ export class Installer implements Stoppable {
    * @param content Its artifact; read, not closed.
    * @returns Once the release is in force, on the disk, and loaded. At once when it was so already.
    * @throws ContentError, StoreError, InstallError `install_failed`: the release in force is still the one before.
-   * @throws InstallError `reload_failed`: the new release is in force; `finishReload` will run the command again.
-   *   An aborted `signal` rejects with its reason; what is done stays, what is half done is undone.
+   * @throws InstallError `install_test_failed`: likewise.
+   * @throws InstallError `install_rolled_back`: reload or health failed; the release before is in force again.
+   * @throws InstallError `reload_failed` | `health_failed`: the new release is in force, there being none to go back to; `finishReload`
+   *   will run the commands again. An aborted `signal` rejects with its reason; what is done stays, what is half done is undone.
    */
   install(content: Verified<StoredArtifact>, release: Verified<Release>, signal: AbortSignal): Promise<void> {
     return this.#turns.run(async () => {
       const record = await this.#settle()
-      this.#checkOrder(record, release)
+      if (release.channel !== this.#channel) throw new Error('unreachable: a release of another channel')
+      checkOrder(record, release)
       if (!(await this.#isInForce(record, release))) await this.#replace(record, content, release, signal)
-      await this.#reloadIfPending(signal)
+      await this.#bringUp(signal)
     })
   }
 
-  /** Run the reload command if it has not succeeded since the last switch. @throws InstallError `reload_failed`, StoreError. */
+  /**
+   * Reload and look after its health, if that has not succeeded since the last switch.
+   *
+   * @throws StoreError; InstallError `install_rolled_back` | `reload_failed` | `health_failed`, as `install`.
+   */
   finishReload(signal: AbortSignal): Promise<void> {
     return this.#turns.run(async () => {
       await this.#settle()
-      await this.#reloadIfPending(signal)
+      await this.#bringUp(signal)
     })
+  }
+
+  /**
+   * An admin wants the release before. The one in force is refused from then on.
+   *
+   * @throws InstallError `rollback_unavailable`: nothing was changed. `reload_failed` | `health_failed`: the release before is in force.
+   */
+  rollBack(signal: AbortSignal): Promise<void> {
+    return this.#turns.run(async () => {
+      const record = await this.#settle()
+      const { installed } = record
+      if (!installed || !(await this.#canGoBack(record)))
+        throw new InstallError(
+          'rollback_unavailable',
+          `there is no release before ${installed?.sequence ?? 'the first'} here`,
+        )
+      const message = `an admin rolled back from release ${installed.sequence}`
+      const failure = await this.#goBack(record, { code: null, message }, signal)
+      if (failure) throw failure
+    })
+  }
+
+  /** Install nothing new until `until` (ms since 1970; null: until further notice), or again with `undefined`. @throws StoreError. */
+  hold(until: number | null | undefined): Promise<void> {
+    const hold: Hold | null = until === undefined ? null : { since: this.#parts.clock.now(), until }
+    return this.#amend({ hold })
+  }
+
+  /** Forget what was refused: an admin wants it tried again. @throws StoreError. */
+  retry(): Promise<void> {
+    return this.#amend({ refused: null })
+  }
+
+  /** What the record says; the disk is not asked. @throws StoreError; InstallError `install_failed`. */
+  async standing(): Promise<Standing> {
+    return this.#read()
+  }
+
+  /** Those that may be installed here by themselves: see `mayInstall`. @throws as `standing`. */
+  async eligible<Offered extends Release>(releases: readonly Offered[]): Promise<Offered[]> {
+    const standing = await this.standing()
+    return releases.filter(release => mayInstall(standing, release, this.#parts.clock.now()))
   }
 
   /** Give the directory free, after what is under way has ended. */
@@ -169,15 +220,19 @@ export class Installer implements Stoppable {
     await checkSpace(this.#root.control, release)
     const directory = await this.#root.freeName(release.sequence, release.content)
     const installed = describeRelease(release, directory, clock.now())
-    const journal = { ...record, next: { installed, previous: await this.#toKeep(record, release) } }
+    // What is refused and newer than this stays so: this one only repairs.
+    const refused = record.refused && record.refused.sequence > release.sequence ? record.refused : null
+    const next = { installed, previous: await this.#toKeep(record, release), refused }
     try {
-      await this.#record.write(journal)
+      await this.#record.write({ ...record, next })
       this.#step('journalled', release)
       const files = await unpack(content, release, this.#root.staging, limits, signal)
       this.#step('unpacked', release)
+      await runTest(this.#target, this.#root.staging, this.#subject(installed, record.installed), signal)
+      this.#step('tested', release)
       await writeFileDurably(this.#root.indexPath(directory), encodeContent(files))
       await this.#root.place(directory)
-      this.#rotten.delete(directory)
+      this.#caretaker.forget(directory)
       this.#step('placed', release)
       signal.throwIfAborted()
       await this.#root.switchTo(directory)
@@ -186,23 +241,73 @@ export class Installer implements Stoppable {
       this.#step('recorded', release)
     } catch (error) {
       // Also a switch that "failed" may have happened: the link decides. If the disk refuses this too, the next call does it.
-      await this.#settle().catch(() => {})
+      const settled = await this.#settle().catch(() => undefined)
+      if (settled && isVerdict(error))
+        await this.#record.write({ ...settled, refused: refusalOf(installed, error, this.#parts.clock.now()) })
       throw error
     }
   }
 
-  async #reloadIfPending(signal: AbortSignal): Promise<void> {
+  /** What remains to be done after a switch, until the consumer works with the release; or back to the one before. */
+  async #bringUp(signal: AbortSignal): Promise<void> {
     const record = await this.#read()
-    const { installed, previous, reloadPending } = record
-    if (!installed || !reloadPending) return
-    const argv = this.#target.reload
-    if (argv) {
-      const command = { argv, timeoutMs: this.#target.reload_timeout_s * second }
+    const { installed, previous } = record
+    const failure = await this.#load(record, signal)
+    if (!failure) return
+    if (!installed || !previous || !(await this.#canGoBack(record))) throw failure
+    const why = { code: 'install_rolled_back', message: failure.message } as const
+    const again = await this.#goBack(record, why, signal)
+    const outcome = again ? `, which then failed too: ${again.message}` : ''
+    throw new InstallError(
+      'install_rolled_back',
+      `${failure.message}; rolled back to release ${previous.sequence}${outcome}`.slice(0, messageLimit),
+      { channel: this.#channel, sequence: installed.sequence, installed: previous.sequence },
+    )
+  }
+
+  /** @returns Why the consumer does not work with the release in force; undefined when it does, which is then recorded. */
+  async #load({ installed, previous, reloadPending }: InstallRecord, signal: AbortSignal) {
+    if (!installed || !reloadPending) return undefined
+    const subject = this.#subject(installed, previous)
+    try {
       this.#step('reloading', installed)
-      await reload(command, this.#root, { channel: this.#channel, installed, previous }, signal)
+      await runReload(this.#target, subject, signal)
+      this.#step('reloaded', installed)
+      await runHealth(this.#target, subject, signal)
+    } catch (error) {
+      if (error instanceof InstallError) return error
+      throw error
     }
-    this.#step('reloaded', installed)
-    await this.#record.write({ ...record, reloadPending: false })
+    this.#step('healthy', installed)
+    await this.#record.write({ ...(await this.#read()), reloadPending: false })
+    return undefined
+  }
+
+  /** Put the release before in force again, and refuse the one that was. @returns as `#load`. */
+  async #goBack(record: InstallRecord, why: Pick<RefusedRelease, 'code' | 'message'>, signal: AbortSignal) {
+    const { installed, previous } = record
+    const at = this.#parts.clock.now()
+    const next = { installed: { ...previous!, since: at }, previous: null, refused: refusalOf(installed!, why, at) }
+    this.#step('undoing', installed!)
+    await this.#record.write({ ...record, next })
+    this.#step('undo journalled', installed!)
+    await this.#root.switchTo(previous!.directory)
+    this.#step('undone', installed!)
+    return this.#load(await this.#settle(), signal)
+  }
+
+  async #canGoBack({ previous }: InstallRecord): Promise<boolean> {
+    return previous !== null && !(await this.#caretaker.isRotten(previous))
+  }
+
+  #subject(release: RecordedRelease, before: RecordedRelease | null): Subject {
+    const path = this.#root.releasePath(release.directory)
+    const previous = before ? this.#root.releasePath(before.directory) : undefined
+    return { channel: this.#channel, release, path, current: this.#root.current, previous }
+  }
+
+  #amend(change: Partial<Pick<InstallRecord, 'hold' | 'refused'>>): Promise<void> {
+    return this.#turns.run(async () => this.#record.write({ ...(await this.#settle()), ...change }))
   }
 
   /** Bring the record in line with the link after an install that was cut off, and remove what nobody needs. */
@@ -214,42 +319,15 @@ export class Installer implements Stoppable {
     return settled
   }
 
-  #checkOrder({ installed }: InstallRecord, { channel, sequence, content }: Release): void {
-    if (channel !== this.#channel) throw new Error('unreachable: a release of another channel')
-    if (
-      !installed ||
-      sequence > installed.sequence ||
-      (sequence === installed.sequence && content === installed.content)
-    )
-      return
-    const what = sequence < installed.sequence ? 'is older than' : 'has other content than'
-    throw new InstallError(
-      'install_failed',
-      `release ${sequence} ${what} the installed release ${installed.sequence}; a node never goes back by itself`,
-      { channel, sequence, installed: installed.sequence },
-    )
-  }
-
   async #isInForce({ installed }: InstallRecord, { sequence }: Release): Promise<boolean> {
     if (installed?.sequence !== sequence || (await this.#root.inForce()) !== installed.directory) return false
-    return !(await this.#damaged(installed))
+    return !(await this.#caretaker.isDamaged(installed))
   }
 
   /** Which release to keep beside the new one: the last that consumers have loaded. A damaged tree, or the same again, is none. */
   async #toKeep({ installed, previous, reloadPending }: InstallRecord, { content }: Release) {
-    if (!installed || installed.content === content || (await this.#damaged(installed))) return previous
+    if (!installed || installed.content === content || (await this.#caretaker.isDamaged(installed))) return previous
     return reloadPending ? (previous ?? installed) : installed
-  }
-
-  async #damaged(release: RecordedRelease): Promise<boolean> {
-    if (this.#rotten.has(release.directory)) return true
-    const damage = await findDamage(this.#tree(release))
-    if (damage) this.#warn(release, damage)
-    return damage !== undefined
-  }
-
-  #tree({ directory, content }: RecordedRelease): InstalledTree {
-    return { directory: this.#root.releasePath(directory), indexPath: this.#root.indexPath(directory), content }
   }
 
   async #read(): Promise<InstallRecord> {
@@ -261,11 +339,12 @@ export class Installer implements Stoppable {
     )
   }
 
-  #warn({ sequence }: RecordedRelease, damage: string): void {
-    this.#parts.log.warn({ channel: this.#channel, sequence }, `the installed release is damaged: ${damage}`)
-  }
-
   #step(step: string, { sequence }: Pick<Release, 'sequence'>): void {
     this.#parts.log.debug({ channel: this.#channel, sequence, step }, 'installing')
   }
+}
+
+/** The content was found wrong, and would be again; a machine that could not even try is another matter. */
+function isVerdict(error: unknown): error is InstallError & { code: 'install_test_failed' } {
+  return error instanceof InstallError && error.code === 'install_test_failed' && error.facts.verdict === true
 }

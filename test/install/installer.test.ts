@@ -14,67 +14,15 @@ import {
 } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { type Log, silentLog } from '../../src/core/log.ts'
-import { type Installer, type InstallTarget, openInstaller } from '../../src/install/installer.ts'
-import { entry, type ReleaseFixture, releaseOf, signedPack } from '../support/release.ts'
-import { readTree, scratchDir, type Tree, writeTree } from '../support/scratch.ts'
+import { silentLog } from '../../src/core/log.ts'
+import { openInstaller } from '../../src/install/installer.ts'
+import { bench, directoriesOf, expected, inForce, readRecord } from '../support/install-bench.ts'
+import { entry, releaseOf, signedPack } from '../support/release.ts'
+import { readTree, scratchDir, writeTree } from '../support/scratch.ts'
 
 const one = { 'daily.ndb': 'one', 'rules/a.yar': 'a' }
 const two = { 'daily.ndb': 'two, and longer', 'rules/b.yar': 'b' }
 const three = { 'main.cvd': 'three' }
-
-interface Bench {
-  readonly path: string
-  readonly warnings: string[]
-  installer: Installer
-  install(fixture: ReleaseFixture, signal?: AbortSignal): Promise<void>
-  /** As after a restart of the daemon. */
-  restart(target?: Partial<InstallTarget>): Promise<void>
-}
-
-async function bench(target: Partial<InstallTarget> = {}): Promise<Bench> {
-  const path = target.path ?? join(await scratchDir(), 'clamav')
-  const warnings: string[] = []
-  const log: Log = { ...silentLog, warn: (_, message) => warnings.push(message) }
-  let time = 1_795_000_000_000
-  const clock = { now: () => time++ }
-  const open = async (some: Partial<InstallTarget>) => {
-    const installer = await openInstaller('clamav', { path, reload_timeout_s: 10, ...some }, { clock, log })
-    onTestFinished(() => installer.stop())
-    await installer.recover()
-    return installer
-  }
-  const self: Bench = {
-    path,
-    warnings,
-    installer: await open(target),
-    async install({ release, content }, signal = new AbortController().signal) {
-      await using artifact = await content()
-      await self.installer.install(artifact, release, signal)
-    },
-    async restart(changed = target) {
-      await self.installer.stop()
-      self.installer = await open(changed)
-    },
-  }
-  return self
-}
-
-const expected = (tree: Tree) => {
-  const entries = Object.entries(tree).map(([path, content]) => [path, `644 ${content}`])
-  const directories = Object.keys(tree).flatMap(path =>
-    path.includes('/') ? [[path.slice(0, path.indexOf('/') + 1), '755']] : [],
-  )
-  return Object.fromEntries([...entries, ...directories])
-}
-
-/** What a consumer sees, through the link. */
-const inForce = (path: string) => readTree(`${join(path, 'current')}/`)
-
-const directoriesOf = async (path: string) =>
-  Object.keys(await readTree(join(path, 'releases'))).filter(name => /^[^/]+\/$/.test(name))
-
-const readRecord = async (path: string) => JSON.parse(await readFile(join(path, '.sigmesh/install.json'), 'utf8'))
 
 describe('a release', () => {
   test('is in force, whole, readable by others, and recorded', async () => {
@@ -364,18 +312,6 @@ describe('the reload command', () => {
     await it.installer.finishReload(signal)
     await it.installer.finishReload(signal)
     expect(await runs()).toBe(4)
-  })
-
-  test('a release that was never loaded is not the one to go back to', async () => {
-    const dir = await scratchDir()
-    const it = await bench({ reload: shell(`test ! -e ${dir}/broken`) })
-    await it.install(releaseOf(one, 1))
-    await writeFile(join(dir, 'broken'), '')
-    await expect(it.install(releaseOf(two, 2))).rejects.toMatchObject({ code: 'reload_failed' })
-    await expect(it.install(releaseOf(three, 3))).rejects.toMatchObject({ code: 'reload_failed' })
-    const { installed, previous } = await readRecord(it.path)
-    expect([installed.sequence, previous.sequence]).toEqual([3, 1])
-    expect(await readTree(join(it.path, 'releases', previous.directory))).toEqual(expected(one))
   })
 
   test('is killed with all it started when it takes too long', async () => {

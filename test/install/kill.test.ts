@@ -60,11 +60,13 @@ async function expectNoLeftovers(path: string, sequence: number): Promise<void> 
 describe.each([
   ['journalled', 1],
   ['unpacked', 1],
+  ['tested', 1],
   ['placed', 1],
   ['switched', 2],
   ['recorded', 2],
   ['reloading', 2],
   ['reloaded', 2],
+  ['healthy', 2],
 ])('killed when it has %s', (dieAt, sequence) => {
   test(`release ${sequence} is in force after the restart, and the next install works`, async () => {
     const path = join(await scratchDir(), 'clamav')
@@ -87,7 +89,7 @@ test('killed between the switch and the end of the reload, the command is run at
   }
   const last = startInstall({ path, tree: one, sequence: 1, reload })
   await once(last.process, 'exit')
-  expect(last.printed()).toBe('reloading\nreloaded\ndone\n')
+  expect(last.printed()).toBe('reloading\nreloaded\nhealthy\ndone\n')
   expect(await readTree(join(runs, '..'))).toEqual({ runs: '644 run\nrun\n' })
 })
 
