@@ -95,7 +95,6 @@ export const nodeConfig = z.strictObject({
   channels: z.record(channelName, channel).refine(map => Object.keys(map).length > 0, 'expected at least one channel'),
 })
 export type NodeConfig = z.output<typeof nodeConfig>
-export type ChannelConfig = z.output<typeof channel>
 
 /** This machine's name, with what our grammar does not have replaced by a dash. */
 export function ownName(): string {
