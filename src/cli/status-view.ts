@@ -41,7 +41,7 @@ function headline({ installed, offered, failure }: ChannelStatus): { text: strin
 }
 
 function channelFields(channel: ChannelStatus, now: string, drawn: boolean): Field[] {
-  const { installed, offered, failure, bytes, seat, serving } = channel
+  const { installed, offered, failure, trouble, bytes, seat, serving } = channel
   return [
     {
       name: 'installed',
@@ -51,6 +51,12 @@ function channelFields(channel: ChannelStatus, now: string, drawn: boolean): Fie
     },
     { name: 'newest', text: newest(installed, offered) },
     { name: 'now', text: activity(channel, now, drawn) },
+    ...(trouble
+      ? [
+          { name: 'trouble', text: `${trouble.message} [${trouble.code}]`, tone: 'warning' as const },
+          ...(failure?.code === trouble.code ? [] : [{ name: 'advice', text: trouble.advice }]),
+        ]
+      : []),
     ...(failure
       ? [
           {

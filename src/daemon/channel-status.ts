@@ -1,8 +1,9 @@
 /** How a channel looks from outside: its facts and its exchange, in the shape of status.ts. */
-
+import { adviceFor, type DownloadError, describeError } from '../core/errors.ts'
 import type { Release } from '../core/release.ts'
 import type { InstalledRelease } from '../install/installer.ts'
 import type { Channel } from './channel.ts'
+import type { Exchange, ExchangeView } from './exchange.ts'
 import type { Exchanges } from './exchanges.ts'
 import type { ChannelStatus, PeerList } from './status.ts'
 
@@ -10,33 +11,23 @@ import type { ChannelStatus, PeerList } from './status.ts'
 export function describeChannel(channel: Channel, exchanges: Exchanges, nextCheck: number): ChannelStatus {
   const { entry, activity, offered, installed } = channel.facts
   const { bytes, lastCheck, lastSuccess, failure } = entry
-  const running = exchanges.of(channel.name).at(-1)
-  const view = running?.exchange.view()
-  const artifact = running?.exchange.release.full
+  const exchanging = exchanges.of(channel.name).map(running => ({ ...running, view: running.exchange.view() }))
+  // The newest of each kind: while a release is fetched, the one before is served on.
+  const fetched = activity.name === 'obtaining' ? exchanging.findLast(({ serveUntil }) => !serveUntil) : undefined
+  const served = exchanging.findLast(({ serveUntil }) => serveUntil)
+  const seat = exchanging.findLast(({ view }) => view.seat)?.view.seat
   return {
     channel: channel.name,
     installed: installed ? describeInstalled(installed) : null,
     offered: offered ? describeOffered(offered) : null,
     activity: activity.name,
     activitySince: iso(activity.since),
-    progress:
-      activity.name === 'obtaining' && view && artifact
-        ? {
-            artifact: artifact.sha256,
-            bytesTotal: artifact.length,
-            bytesHave: view.bytesHave,
-            piecesTotal: view.pieces,
-            piecesHave: view.have,
-            bytesPerSecond: view.bytesPerSecond,
-          }
-        : null,
-    seat: view?.seat ? { ...view.seat, since: iso(view.seat.since) } : null,
+    progress: fetched ? describeProgress(fetched) : null,
+    trouble: fetched?.view.trouble ? describeTrouble(fetched.view.trouble) : null,
+    seat: seat ? { ...seat, since: iso(seat.since) } : null,
     bytes,
-    serving:
-      artifact && running.serveUntil
-        ? { artifact: artifact.sha256, bytes: artifact.length, until: iso(running.serveUntil) }
-        : null,
-    peers: view?.peers.length ?? 0,
+    serving: served?.serveUntil ? describeServed(served.exchange.release, served.serveUntil) : null,
+    peers: exchanging.reduce((sum, { view }) => sum + view.peers.length, 0),
     lastCheck,
     lastSuccess,
     failure,
@@ -57,8 +48,29 @@ export function describePeers(channel: string, exchanges: Exchanges): PeerList {
   })
 }
 
+function describeProgress({ exchange, view }: { readonly exchange: Exchange; readonly view: ExchangeView }) {
+  const { sha256, length } = exchange.release.full
+  return {
+    artifact: sha256,
+    bytesTotal: length,
+    bytesHave: view.bytesHave,
+    piecesTotal: view.pieces,
+    piecesHave: view.have,
+    bytesPerSecond: view.bytesPerSecond,
+  }
+}
+
+function describeTrouble(error: DownloadError): ChannelStatus['trouble'] {
+  const described = describeError(error)
+  return { ...described, advice: adviceFor(described.code) }
+}
+
+function describeServed({ full }: Release, until: number): ChannelStatus['serving'] {
+  return { artifact: full.sha256, bytes: full.length, until: iso(until) }
+}
+
 function describeInstalled({ sequence, label, content, since }: InstalledRelease): ChannelStatus['installed'] {
-  return { sequence, label: label ?? null, content, since: new Date(since).toISOString() }
+  return { sequence, label: label ?? null, content, since: iso(since) }
 }
 
 function describeOffered({ sequence, label, published }: Release): ChannelStatus['offered'] {

@@ -47,6 +47,8 @@ export interface ExchangeView {
   readonly bytesPerSecond: number
   readonly seat: SliceView['seat']
   readonly peers: readonly PeerView[]
+  /** What goes wrong with the origin now, while pieces are missing. Neighbours may bring them all the same. */
+  readonly trouble: DownloadError | null
 }
 
 export class Exchange implements Stoppable {
@@ -147,7 +149,7 @@ export class Exchange implements Stoppable {
   }
 
   view(): ExchangeView {
-    const { seat } = this.#slice.view()
+    const { seat, lastError } = this.#slice.view()
     const { have, pieces } = this.#store
     return {
       have: have.count,
@@ -156,6 +158,7 @@ export class Exchange implements Stoppable {
       bytesPerSecond: this.#arrivals.perSecond(),
       seat,
       peers: this.#swarm.peers(),
+      trouble: have.complete ? null : lastError,
     }
   }
 
@@ -172,8 +175,9 @@ export class Exchange implements Stoppable {
 
   async #stalled(signal: AbortSignal): Promise<never> {
     const { clock, stallMs } = this.#parts
+    const askedAt = clock.monotonic() // what was served for days may lack a piece now
     for (;;) {
-      const silentMs = clock.monotonic() - this.#lastPieceAt
+      const silentMs = clock.monotonic() - Math.max(askedAt, this.#lastPieceAt)
       if (silentMs >= stallMs) throw stalled(this.release, silentMs, this.#slice.view().lastError)
       await clock.sleep(Math.min(stallMs - silentMs, 5 * second), signal)
     }

@@ -58,11 +58,14 @@ const channelStatus = z.strictObject({
       bytesPerSecond: wholeNumber,
     })
     .nullable(),
+  /** While obtaining: what goes wrong with the origin. The node goes on, and neighbours may bring what it does not. */
+  trouble: failure.omit({ at: true }).nullable(),
   /** The lease on WAN pieces this node holds now. */
   seat: z.strictObject({ since: time, pieces: wholeNumber, bytes: wholeNumber }).nullable(),
   bytes: byteTotals,
-  /** The artifact this node serves to its neighbours, and until when. */
+  /** The newest artifact that this node serves to its neighbours, and until when. */
   serving: z.strictObject({ artifact: sha256Hex, bytes: wholeNumber, until: time }).nullable(),
+  /** Connections to neighbours, as `sigmesh peers` lists them. */
   peers: wholeNumber,
   lastCheck: time.nullable(),
   lastSuccess: time.nullable(),

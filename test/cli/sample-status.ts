@@ -16,6 +16,7 @@ export function channelStatus(changes: Partial<ChannelStatus> = {}): ChannelStat
     activity: 'idle',
     activitySince: ago(5),
     progress: null,
+    trouble: null,
     seat: null,
     bytes: { wan: 4_800_000, lanIn: 19_200_000, lanOut: 40_000_000, wasted: 0 },
     serving: null,

@@ -69,6 +69,17 @@ describe('status in a pipe', () => {
     expect(renderStatus(nodeStatus(odd), plainStyle)).toContain('release 43, published 2026-13-01T00:00:00Z')
   })
 
+  test('what goes wrong with the origin while neighbours still bring pieces has its line, and its advice once', () => {
+    const trouble = { code: 'origin_idle', message: 'the origin sent nothing for 30000 ms', advice: 'Check the line.' }
+    const lines = (changes: object) => renderStatus(nodeStatus({ ...busyChannel, ...changes }), plainStyle).split('\n')
+    expect(lines({ trouble, failure: null }).filter(line => /trouble|advice/.test(line))).toEqual([
+      'clamav\ttrouble\tthe origin sent nothing for 30000 ms [origin_idle]',
+      'clamav\tadvice\tCheck the line.',
+    ])
+    const failure = { ...trouble, at: ago(4) }
+    expect(lines({ trouble, failure }).filter(line => line.includes('\tadvice\t'))).toHaveLength(1)
+  })
+
   test('a transfer that stands still has no estimate', () => {
     const stalled = { ...busyChannel, progress: { ...busyChannel.progress!, bytesPerSecond: 0 } }
     expect(renderStatus(nodeStatus(stalled), plainStyle)).toContain('no bytes are coming')

@@ -1,0 +1,134 @@
+/** One artifact between a node and its site, when nobody brings it, when the origin fails, when what was kept is bad. */
+import { readdir } from 'node:fs/promises'
+import { expect, onTestFinished, test } from 'vitest'
+import { systemClock } from '../../src/core/clock.ts'
+import { sha256 } from '../../src/core/digest.ts'
+import { silentLog } from '../../src/core/log.ts'
+import type { Release } from '../../src/core/release.ts'
+import { MiB } from '../../src/core/units.ts'
+import { Exchange } from '../../src/daemon/exchange.ts'
+import { openArtifactStore } from '../../src/store/artifact-store.ts'
+import { startNativeEngine } from '../../src/swarm/native/engine.ts'
+import { OriginClient } from '../../src/swarm/origin-client.ts'
+import type { SeatAnswer } from '../../src/swarm/seats/protocol.ts'
+import { makeArtifact } from '../support/artifact.ts'
+import { RawHttpServer, reply } from '../support/raw-http-server.ts'
+import { scratchDir } from '../support/scratch.ts'
+
+const fixture = makeArtifact()
+const { artifact, content, metainfo, pieceHashes } = fixture
+const release: Release = {
+  channel: 'contract',
+  sequence: 7,
+  published: '2026-11-22T12:00:00Z',
+  content: sha256(content),
+  files: 1,
+  unpacked: content.length,
+  full: artifact,
+}
+const never = new AbortController().signal
+const noSeat: SeatAnswer = { seat: null, pieces: [], leaseMs: 1000, nextMs: 100, siteHolds: 0 }
+const pieces = Array.from({ length: 11 }, (_, index) =>
+  content.subarray(index * artifact.pieceLength, (index + 1) * artifact.pieceLength),
+)
+
+/** An exchange of a node whose origin gives no seat and knows no neighbour. */
+async function lonely({
+  seats = (): [number, string] => [200, JSON.stringify(noSeat)],
+  stallMs = 60_000,
+  torrent = metainfo,
+} = {}) {
+  const home = await scratchDir()
+  const server = await RawHttpServer.start((socket, { path }) => {
+    if (path.startsWith('/announce')) reply(socket, 200, 'd8:intervali1800e5:peers0:e')
+    else if (path.startsWith('/torrents')) reply(socket, 200, torrent)
+    else reply(socket, ...seats())
+  })
+  onTestFinished(() => server.stop())
+  const origin = new OriginClient(server.url)
+  onTestFinished(() => origin.stop())
+  const engine = await startNativeEngine({ listen: { host: '127.0.0.1', port: 0 }, networks: ['127.0.0.0/8'] })
+  onTestFinished(() => engine.stop())
+  const artifacts = await openArtifactStore(home, { quotaBytes: 64 * MiB, clock: systemClock })
+  onTestFinished(() => artifacts.stop())
+  const parts = {
+    origin,
+    artifacts,
+    engine,
+    node: 'pc-7',
+    site: 'berlin',
+    lanAddress: () => '127.0.0.1',
+    stallMs,
+    clock: systemClock,
+    random: () => 0,
+    log: silentLog,
+  }
+  const start = async () => {
+    const exchange = await Exchange.start(release, parts, never)
+    onTestFinished(() => exchange.stop())
+    return exchange
+  }
+  return { start, artifacts, server, home }
+}
+
+test('no seat, no neighbour, and nothing wrong with the origin: it gives up after a while, and says that nobody brings anything', async () => {
+  const { start } = await lonely({ stallMs: 300 })
+  const exchange = await start()
+  await expect(exchange.whole(never)).rejects.toMatchObject({
+    code: 'swarm_stalled',
+    message: expect.stringMatching(
+      /no piece has come for \d+ ms, of contract release 7, from the origin or from a neighbour/,
+    ),
+  })
+  expect(exchange.view().trouble).toBeNull()
+  // Asked again, it waits again: the silence of before does not count.
+  const again = Promise.race([exchange.whole(never).catch(() => 'gave up'), systemClock.sleep(100).then(() => 'waits')])
+  expect(await again).toBe('waits')
+})
+
+test('the origin fails meanwhile: that is told while it waits, and in the end', async () => {
+  const { start } = await lonely({ stallMs: 600, seats: () => [500, '{}'] })
+  const exchange = await start()
+  const end = exchange.whole(never).catch(error => error)
+  await expect.poll(() => exchange.view().trouble?.code).toBe('origin_status')
+  expect(await end).toMatchObject({ code: 'origin_status', message: expect.stringContaining('no piece has come for') })
+})
+
+test('a neighbour brings every piece while the origin fails: there is no trouble any more', async () => {
+  const { start, artifacts } = await lonely({ seats: () => [500, '{}'] })
+  const exchange = await start()
+  await expect.poll(() => exchange.view().trouble?.code).toBe('origin_status')
+  await using store = await artifacts.open(artifact, pieceHashes)
+  const whole = exchange.whole(never)
+  // The last piece is the short one: it must not count as a long one.
+  await store.put(10, pieces[10]!)
+  expect(exchange.view()).toMatchObject({ have: 1, bytesHave: 777, pieces: 11 })
+  await Promise.all(pieces.map((bytes, index) => store.put(index, bytes)))
+  await whole
+  expect(exchange.view()).toMatchObject({ have: 11, bytesHave: content.length, trouble: null })
+})
+
+test('a torrent that was kept and has gone bad is fetched again; a bad one of the origin is not kept', async () => {
+  const { start, artifacts, server } = await lonely()
+  await artifacts.keepMetainfo(artifact.sha256, Buffer.from('d4:infode'))
+  await (await start()).stop()
+  expect(server.requests.filter(({ path }) => path.startsWith('/torrents'))).toHaveLength(1)
+  expect(await artifacts.metainfo(artifact.sha256)).toEqual(metainfo)
+
+  const bad = await lonely({ torrent: Buffer.from('d4:infode') })
+  await expect(bad.start()).rejects.toMatchObject({
+    code: expect.stringMatching(/^origin_malformed$|^pieces_mismatch$/),
+  })
+  expect(await readdir(bad.home)).toEqual([])
+})
+
+test('what is stopped lets go of the artifact, twice if need be', async () => {
+  const { start, artifacts } = await lonely()
+  const exchange = await start()
+  expect(artifacts.list()).toMatchObject([{ inUse: true }])
+  const waiting = exchange.whole(never).catch(error => error.code)
+  await exchange.stop()
+  await exchange.stop()
+  expect(await waiting).toBe('swarm_failed')
+  expect(artifacts.list()).toMatchObject([{ inUse: false, state: 'partial' }])
+})
