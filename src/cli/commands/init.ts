@@ -37,6 +37,7 @@ function describeNext({
     `made a repository in ${directory}`,
     `  keys    ${directory}/keys: whoever has them publishes in your name; back them up, and keep them off the nodes`,
     `  origin  sigmeshd origin --config ${originFile}`,
-    `  nodes   copy ${rootFile} to each, and name it as \`root\` in node.toml`,
+    `  root    ${rootFile}: what nodes trust; a join token names its hash`,
+    `  nodes   sigmesh enroll --config ${originFile} --site NAME, and \`sigmesh join\` on each`,
   ]
 }
