@@ -35,7 +35,7 @@ test.skipIf(!needs('aria2c'))(
     expect(lanOut).toBeGreaterThanOrEqual(wanted.length)
     expect(site.origin.stats().artifactBytes).toBe(sent)
   },
-  60_000,
+  240_000,
 )
 
 /** As the first node gets it for a client beside it. */

@@ -39,12 +39,12 @@ test.skipIf(!needs('clamd', 'clamdscan'))(
     expect(await updateAll()).toEqual(['installed 2', 'installed 2', 'installed 2'])
     // clamd answers RELOADING at once and loads behind it.
     await expect
-      .poll(() => scan(socket, patterns.second), { timeout: 30_000, interval: 100 })
+      .poll(() => scan(socket, patterns.second), { timeout: 120_000, interval: 100 })
       .toBe('stream: Company.Second.UNOFFICIAL FOUND')
     expect(await scan(socket, patterns.first)).toBe('stream: Company.First.UNOFFICIAL FOUND')
     expect(clamd.exitCode).toBeNull() // the same process all along
   },
-  90_000,
+  240_000,
 )
 
 /** One line of an extended signature database: any file that contains `text`. */
@@ -68,7 +68,7 @@ async function startClamd(config: string, socket: string, databases: string): Pr
     await ended
   })
   await expect
-    .poll(() => ask(socket, 'zPING\0').catch(() => `not yet: ${output}`), { timeout: 30_000, interval: 100 })
+    .poll(() => ask(socket, 'zPING\0').catch(() => `not yet: ${output}`), { timeout: 120_000, interval: 100 })
     .toBe('PONG')
   return clamd
 }

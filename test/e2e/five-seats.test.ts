@@ -16,7 +16,7 @@ test('twelve nodes start at once: exactly five fetch over the WAN, and together 
   const overWan = (await Promise.all(site.nodes.map(node => node.status()))).filter(({ bytes }) => bytes.wan > 0)
   expect(overWan).toHaveLength(5)
   expect(site.origin.stats().artifactBytes / serving!.bytes).toBeLessThanOrEqual(1.05)
-}, 120_000)
+}, 240_000)
 
 test('a seed is killed with -9 in mid-transfer: all others finish, and it costs a tenth of a payload at most', async () => {
   const site = await openSite({ nodes: 12, line, processes: true })
@@ -35,7 +35,7 @@ test('a seed is killed with -9 in mid-transfer: all others finish, and it costs 
   const survivor = site.nodes.find(node => node !== seed)!
   const { serving } = await survivor.status()
   expect(site.origin.stats().artifactBytes / serving!.bytes).toBeLessThanOrEqual(1.1)
-}, 120_000)
+}, 240_000)
 
 /** A node that holds a seat while the site has between a fifth and two thirds of the artifact. */
 async function seedInMidTransfer(site: Site): Promise<SiteNode> {

@@ -55,7 +55,7 @@ test('killed again and again while it installs, a node has the old release or th
   }
   expect(await node.update()).toMatchObject({ sequence: 2, error: null })
   expect((await node.installed())!['meta/version.txt']).toContain('release 2')
-}, 60_000)
+}, 240_000)
 
 /** Poll, without a pause, until it is so or `over` has settled. */
 async function until(so: () => Promise<boolean>, over: Promise<unknown>): Promise<void> {

@@ -85,12 +85,12 @@ test.each<[string, Attack, RegExp]>([
     await mend(site, second)
     // Nobody tells it to: its own retries do, of what was restored or of what was published after that; the content is the same.
     await expect
-      .poll(async () => (await node.status()).installed!.sequence, { timeout: 30_000 })
+      .poll(async () => (await node.status()).installed!.sequence, { timeout: 120_000 })
       .toBeGreaterThanOrEqual(2)
     await expect.poll(async () => (await node.status()).failure).toBeNull()
     expect(contents(await node.installed())).toEqual(contents(await readTree(second)))
   },
-  90_000,
+  240_000,
 )
 
 /** The node has seen the newest metadata, but could not fetch the artifact: so it is at release 1, and trusts version 2. */
@@ -139,5 +139,5 @@ test("a bit is flipped in a neighbour's store: its piece is refused, the artifac
   for (const each of site.nodes) await each.stop()
   for (const each of site.nodes) await each.start()
   const mended = async () => (await readFile(pack).catch(() => Buffer.alloc(0))).equals(intact)
-  await expect.poll(mended, { timeout: 30_000 }).toBe(true)
-}, 90_000)
+  await expect.poll(mended, { timeout: 120_000 }).toBe(true)
+}, 240_000)
