@@ -36,7 +36,8 @@ export class Trust {
   /**
    * The releases of `channel` that the repository signs now.
    *
-   * @throws TrustError, DownloadError, StoreError, ConfigError `config_unreadable` (no pinned root). What was verified until then is kept.
+   * @throws TrustError, DownloadError, StoreError; ConfigError `config_unreadable` (no pinned root) or `config_invalid` (it is none).
+   *   What was verified until then is kept.
    *   An aborted `signal` rejects with its reason.
    */
   refresh(channel: string, signal: AbortSignal): Promise<readonly Verified<Release>[]> {
@@ -63,18 +64,26 @@ export class Trust {
     const kept = await this.#parts.store.load()
     if (kept?.files.has('root.json')) return kept
     // The files may be lost; the floor outlives them, and what it refused it goes on refusing.
-    return pinRoot(await this.#pinnedRoot(), kept?.floor)
-  }
-
-  async #pinnedRoot(): Promise<Uint8Array> {
     const { rootFile } = this.#parts
-    const bytes = await readFile(rootFile).catch(cause => {
-      throw new ConfigError('config_unreadable', `cannot read the pinned root ${rootFile}: ${cause.message}`, { cause })
-    })
-    if (bytes.length <= pinnedRootLimitBytes) return bytes
-    throw new TrustError(
-      'metadata_too_large',
-      `the pinned root ${rootFile} is larger than ${pinnedRootLimitBytes} bytes`,
-    )
+    const bytes = await readPinnedRoot(rootFile)
+    try {
+      return pinRoot(bytes, kept?.floor)
+    } catch (error) {
+      if (!(error instanceof TrustError)) throw error
+      // Not the origin's fault: this file an administrator has put there.
+      throw new ConfigError('config_invalid', `the pinned root ${rootFile} is no root of trust: ${error.message}`, {
+        cause: error,
+      })
+    }
   }
+}
+
+/** @throws ConfigError `config_unreadable` | `config_invalid`. */
+async function readPinnedRoot(path: string): Promise<Uint8Array> {
+  // A link is followed: configuration management likes them.
+  const bytes = await readFile(path).catch(cause => {
+    throw new ConfigError('config_unreadable', `cannot read the pinned root ${path}: ${cause.message}`, { cause })
+  })
+  if (bytes.length <= pinnedRootLimitBytes) return bytes
+  throw new ConfigError('config_invalid', `the pinned root ${path} is larger than ${pinnedRootLimitBytes} bytes`)
 }
