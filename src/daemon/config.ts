@@ -11,6 +11,7 @@
  *   reload = ["clamdscan", "--reload"]
  */
 import { hostname } from 'node:os'
+import { resolve } from 'node:path'
 import { channelName, nodeName, siteName, wholeNumber, z } from '../core/schema.ts'
 import { consumerDefaults } from '../install/consumer.ts'
 import { certificatePin, originUrl } from '../swarm/identity/join-token.ts'
@@ -92,9 +93,26 @@ export const nodeConfig = z.strictObject({
   log_level: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
   lan,
   store,
-  channels: z.record(channelName, channel).refine(map => Object.keys(map).length > 0, 'expected at least one channel'),
+  channels: z
+    .record(channelName, channel)
+    .refine(map => Object.keys(map).length > 0, 'expected at least one channel')
+    .superRefine(refuseSharedPaths),
 })
 export type NodeConfig = z.output<typeof nodeConfig>
+
+/** Each channel has a directory of its own: what one installs must not be swept away, or switched, by another. */
+function refuseSharedPaths(
+  channels: Readonly<Record<string, { readonly path: string }>>,
+  context: z.RefinementCtx,
+): void {
+  const taken = Object.entries(channels).map(([name, { path }]) => ({ name, path: `${resolve(path)}/` }))
+  for (const [at, { name, path }] of taken.entries()) {
+    const other = taken.slice(0, at).find(each => path.startsWith(each.path) || each.path.startsWith(path))
+    if (!other) continue
+    const message = `expected a directory of its own; the channel ${other.name} installs into ${other.path}`
+    context.addIssue({ code: 'custom', path: [name, 'path'], message })
+  }
+}
 
 /** This machine's name, with what our grammar does not have replaced by a dash. */
 export function ownName(): string {

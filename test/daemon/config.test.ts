@@ -14,6 +14,11 @@ test('the least that a node needs: where to ask, whom to trust, what to accept',
   expect(config.node).toMatch(/^[A-Za-z0-9][A-Za-z0-9._-]*$/)
 })
 
+test('channels side by side, one named like the beginning of the other, are no trouble', () => {
+  const channels = { a: { path: '/x/a' }, ab: { path: '/x/ab' } }
+  expect(nodeConfig.safeParse({ ...least, channels }).success).toBe(true)
+})
+
 test.each([
   ['an unknown key, as a typo makes', { ...least, orign: 'x' }, 'orign'],
   ['an unknown key in a channel', { ...least, channels: { clamav: { path: '/x', command: ['rm'] } } }, 'command'],
@@ -26,6 +31,16 @@ test.each([
   ['a channel named like a TUF role', { ...least, channels: { snapshot: { path: '/x' } } }, 'snapshot'],
   ['a relative path', { ...least, channels: { clamav: { path: 'here' } } }, 'path'],
   ['no channel at all', { ...least, channels: {} }, 'channels'],
+  [
+    'two channels in one directory',
+    { ...least, channels: { a: { path: '/x/a' }, b: { path: '/x/./a/' } } },
+    'of its own',
+  ],
+  [
+    'a channel inside another',
+    { ...least, channels: { a: { path: '/x/a/releases' }, b: { path: '/x/a' } } },
+    'of its own',
+  ],
   ['a file URL for origin', { ...least, origin: 'file:///etc/passwd' }, 'origin'],
   ['a password in the origin', { ...least, origin: 'https://user:secret@example.com' }, 'origin'],
   ['a schedule that is none', { ...least, schedule: 'hourly' }, 'schedule'],
