@@ -9,6 +9,7 @@
  * Cut off anywhere, it can be run again with the same token.
  */
 import { lstat } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { sha256 } from '../core/digest.ts'
 import { JoinError, TrustError } from '../core/errors.ts'
 import { KiB } from '../core/units.ts'
@@ -51,6 +52,7 @@ export async function joinOrigin(options: JoinOptions, signal?: AbortSignal): Pr
     throw new JoinError('already_joined', `${options.configFile} is there already`)
   const root = await fetchRoot(token, signal)
   await makeDirectory(options.stateDir)
+  await makeDirectory(dirname(options.configFile), 0o755)
   const key = await nextIdentity(options.stateDir)
   const answer = await registerNode(token, { node: options.node, key }, signal)
   await writeFileDurably(options.rootFile, root, publicMode)

@@ -30,8 +30,8 @@ async function openToken(uses = 1) {
   const options: JoinOptions = {
     token,
     node: 'pc-7',
-    configFile: join(home, 'node.toml'),
-    rootFile: join(home, 'root.json'),
+    configFile: join(home, 'etc', 'node.toml'),
+    rootFile: join(home, 'etc', 'root.json'),
     stateDir: join(home, 'state'),
     channels: { clamav: join(home, 'clamav') },
   }

@@ -148,6 +148,20 @@ describe('a request that was overheard', () => {
     expectNothingGiven(second.fixture)
   })
 
+  test.each(['range', 'x-sigmesh-seat'])(
+    'gets a header on its way that the origin would act on, %s: 401',
+    async name => {
+      const { fixture, published } = await openClosed()
+      const asked = { method: 'GET', path: published.path }
+      const headers = { ...enrol(fixture, 'pc-7').signer.sign(asked), [name]: 'bytes=0-9' }
+      expect(refusalIn(await rawRequest(fixture.origin.port, published.path, { headers }))).toEqual([
+        401,
+        'identity_refused',
+      ])
+      expectNothingGiven(fixture)
+    },
+  )
+
   test('is sent to another path: 401', async () => {
     const { fixture, signed } = await overheard()
     expect(refusalIn(await rawRequest(fixture.origin.port, '/v1/reports', signed))).toEqual([401, 'identity_refused'])

@@ -115,6 +115,28 @@ test("another one's key, no proof of it, a key of small order, another body than
   await joinAs('pc-7')
 })
 
+test("a key under another one's id: refused, and the other one is known as before", async () => {
+  const { fixture, registry, token, joinAs } = await openWithToken({ uses: 2 })
+  const [own, victim] = [newKey(), newKey()]
+  await joinAs('victim', victim)
+  await fixture.origin.stop()
+  // After a restart the origin has not seen the victim's key yet: what it keeps for that id now is what counts later.
+  const { home, repository } = fixture
+  const again = await openOrigin({ home, repository, config: { join: 'required' } })
+  const asVictim = { ...own, id: victim.id }
+  const body = { node: 'pc-7', key: own.publicKey.toString('base64url') }
+  const answer = await composing(again, { token: token.key, node: asVictim })(body)
+  expect(refusalIn(answer)).toEqual([401, 'identity_refused'])
+  const request = { method: 'GET', path: '/targets/clamav/nothing' }
+  const send = (key: SigningKey) =>
+    rawRequest(again.origin.port, request.path, {
+      headers: new RequestSigner(new URL(again.origin.url), key).sign(request),
+    })
+  expect(refusalIn(await send(asVictim))).toEqual([401, 'identity_refused'])
+  expect((await send(victim)).status).toBe(404)
+  expect(registry.all().map(({ name }) => name)).toEqual(['victim'])
+})
+
 test('the secret of a token is not on the disk of the origin, whose files are for its user only', async () => {
   const { fixture, token, joinAs } = await openWithToken()
   await joinAs('pc-7')
