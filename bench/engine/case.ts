@@ -4,7 +4,6 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { stopAll } from '../../src/core/lifecycle.ts'
 import type { PeerAddress } from '../../src/swarm/engine.ts'
-import { freePort } from '../processes.ts'
 import type { Payload } from './payload.ts'
 import { type Contender, connectionsTo, cpuSeconds, type Member, peakRssBytes } from './processes.ts'
 
@@ -27,6 +26,8 @@ export interface Outcome {
 }
 
 const host = '127.0.0.1'
+/** Below the range from which the system gives ports to outgoing connections, and none twice: some contenders do not share one. */
+let nextPort = 21_000
 
 export async function runCase(
   contender: Contender,
@@ -35,7 +36,7 @@ export async function runCase(
   directory: string,
 ): Promise<Outcome> {
   const addresses: PeerAddress[] = []
-  for (let n = 0; n < shape.seeds + shape.leechers; n++) addresses.push({ host, port: await freePort() })
+  for (let n = 0; n < shape.seeds + shape.leechers; n++) addresses.push({ host, port: nextPort++ })
   const started: Member[] = []
   const start = async (role: 'seed' | 'leech', n: number, peers: readonly PeerAddress[]) => {
     const own = join(directory, `${role}-${n}`)

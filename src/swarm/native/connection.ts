@@ -11,7 +11,10 @@ import type { Wire } from './wire.ts'
 
 /** Blocks wait in their queue, not in the socket, while this much is unsent. */
 const readyBelowBytes = 256 * KiB
-/** Blocks and the answers to small messages that the other side does not read: beyond this it is not worth another byte. */
+/**
+ * Answers to small messages that the other side does not read: beyond this it is not worth another byte. Well above what is ready for
+ * the socket plus one turn of blocks, which is no fault of the other side.
+ */
 const backlogLimitBytes = MiB
 
 export interface ConnectionEvents {

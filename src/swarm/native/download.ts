@@ -16,8 +16,8 @@ import type { Request } from './pipeline.ts'
 import { type Experience, grantsFor } from './trust.ts'
 
 /** Memory for pieces under way, and how many may be at the most and must be at the least. */
-const startedBytes = 24 * MiB
-const mostStarted = 96
+const startedBytes = 16 * MiB
+const mostStarted = 64
 const fewestStarted = 4
 /** Blocks nobody asked for: a race explains a few. */
 const unaskedLimitBytes = 2 * MiB
