@@ -11,7 +11,9 @@ import {
   type CycleResult,
   cycleResult,
   type HistoryEntry,
+  type HoldResult,
   historyEntry,
+  holdResult,
   type NodeStatus,
   nodeStatus,
   type PeerList,
@@ -33,20 +35,34 @@ export interface ControlClient {
   /** @param limit 1 to `mostHistoryEntries`. */
   history(limit: number): Promise<HistoryEntry[]>
   /** Resolves when the cycles are over, however long that takes. @param channel Default: all channels. */
-  update(channel: string | undefined, signal?: AbortSignal): Promise<CycleResult[]>
+  update(channel: string | undefined, signal?: AbortSignal, retry?: boolean): Promise<CycleResult[]>
+  /** Resolves when the release before is in force and loaded, however long that takes, or was found not to be. */
+  rollBack(channel: string, signal?: AbortSignal): Promise<CycleResult>
+  /** @param until Null: until further notice. */
+  hold(channel: string, until: Date | null): Promise<HoldResult>
+  release(channel: string): Promise<HoldResult>
 }
 
 export function controlClient(socketPath: string): ControlClient {
   const get = <T>(path: string, schema: z.ZodType<T>, signal?: AbortSignal) =>
     call({ socketPath, method: 'GET', path, timeoutMs: answerTimeoutMs, signal }, schema)
+  const post = <T>(path: string, schema: z.ZodType<T>, how: Partial<Pick<Call, 'signal' | 'timeoutMs'>>) =>
+    call({ socketPath, method: 'POST', path, signal: undefined, ...how }, schema)
   return {
     status: signal => get('/v1/status', nodeStatus, signal),
     peers: () => get('/v1/peers', peerList),
     history: limit => get(`/v1/history?limit=${limit}`, z.array(historyEntry)),
-    update: (channel, signal) => {
-      const query = channel === undefined ? '' : `?${new URLSearchParams({ channel })}`
-      return call({ socketPath, method: 'POST', path: `/v1/update${query}`, signal }, z.array(cycleResult))
+    update: (channel, signal, retry) => {
+      const query = new URLSearchParams({ ...(channel !== undefined && { channel }), ...(retry && { retry: 'true' }) })
+      return post(`/v1/update?${query}`, z.array(cycleResult), { signal })
     },
+    rollBack: (channel, signal) => post(`/v1/rollback?${new URLSearchParams({ channel })}`, cycleResult, { signal }),
+    hold: (channel, until) => {
+      const query = new URLSearchParams({ channel, ...(until && { until: until.toISOString() }) })
+      return post(`/v1/hold?${query}`, holdResult, { timeoutMs: answerTimeoutMs })
+    },
+    release: channel =>
+      post(`/v1/release?${new URLSearchParams({ channel })}`, holdResult, { timeoutMs: answerTimeoutMs }),
   }
 }
 

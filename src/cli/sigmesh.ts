@@ -6,12 +6,14 @@ import type { Command } from 'commander'
 import { checkCommand } from './commands/check.ts'
 import { enrollCommand } from './commands/enroll.ts'
 import { historyCommand } from './commands/history.ts'
+import { holdCommand } from './commands/hold.ts'
 import { initCommand } from './commands/init.ts'
 import { joinCommand } from './commands/join.ts'
 import { nodesCommand } from './commands/nodes.ts'
 import { peersCommand } from './commands/peers.ts'
 import { publishCommand } from './commands/publish.ts'
 import { revokeCommand } from './commands/revoke.ts'
+import { rollbackCommand } from './commands/rollback.ts'
 import { statusCommand } from './commands/status.ts'
 import { updateCommand } from './commands/update.ts'
 import { programCommand, socketOption, withExamples, withExitCodes } from './help.ts'
@@ -23,7 +25,16 @@ export function sigmeshProgram(): Command {
     'Look after the signature updates of this machine, and publish them.',
   ).addOption(socketOption())
   program.commandsGroup('On each node:')
-  for (const command of [statusCommand, checkCommand, peersCommand, historyCommand, updateCommand, joinCommand])
+  for (const command of [
+    statusCommand,
+    checkCommand,
+    peersCommand,
+    historyCommand,
+    updateCommand,
+    rollbackCommand,
+    holdCommand,
+    joinCommand,
+  ])
     command(program)
   program.commandsGroup('For the operator:')
   for (const command of [initCommand, publishCommand, enrollCommand, nodesCommand, revokeCommand]) command(program)

@@ -32,16 +32,18 @@ function channelBlock(channel: ChannelStatus, now: string, style: Style): string
 }
 
 /** The answer in three words, before any detail. */
-function headline({ installed, offered, failure }: ChannelStatus): { text: string; tone: Tone } {
+function headline({ installed, offered, refused, hold, failure }: ChannelStatus): { text: string; tone: Tone } {
   if (failure) return { text: `failing: ${failure.code}`, tone: 'bad' }
   if (!installed) return { text: 'nothing installed yet', tone: 'warning' }
+  if (hold) return { text: 'held', tone: 'warning' }
+  if (refused) return { text: `rolled back from release ${refused.sequence}`, tone: 'warning' }
   if (offered && offered.sequence > installed.sequence)
     return { text: `updating to release ${offered.sequence}`, tone: 'warning' }
   return { text: 'up to date', tone: 'good' }
 }
 
 function channelFields(channel: ChannelStatus, now: string, drawn: boolean): Field[] {
-  const { installed, offered, failure, trouble, bytes, seat, serving } = channel
+  const { installed, offered, refused, hold, failure, trouble, bytes, seat, serving } = channel
   return [
     {
       name: 'installed',
@@ -55,6 +57,16 @@ function channelFields(channel: ChannelStatus, now: string, drawn: boolean): Fie
       ? [
           { name: 'trouble', text: `${trouble.message} [${trouble.code}]`, tone: 'warning' as const },
           ...(failure?.code === trouble.code ? [] : [{ name: 'advice', text: trouble.advice }]),
+        ]
+      : []),
+    ...(hold ? [{ name: 'held', text: heldText(hold, now), tone: 'warning' as const }] : []),
+    ...(refused
+      ? [
+          {
+            name: 'refused',
+            text: `release ${refused.sequence}, ${relative(refused.at, now)}: ${refused.message}`,
+            tone: 'warning' as const,
+          },
         ]
       : []),
     ...(failure
@@ -84,6 +96,11 @@ function channelFields(channel: ChannelStatus, now: string, drawn: boolean): Fie
     { name: 'peers', text: String(channel.peers) },
     { name: 'checked', text: checks(channel, now) },
   ]
+}
+
+function heldText({ since, until }: NonNullable<ChannelStatus['hold']>, now: string): string {
+  const end = until === null ? 'until `sigmesh hold --release`' : `until ${instant(until)} (${relative(until, now)})`
+  return `nothing new is installed ${end}; since ${instant(since)}`
 }
 
 function newest(installed: ChannelStatus['installed'], offered: ChannelStatus['offered']): string {

@@ -1,15 +1,16 @@
 /** How a channel looks from outside: its facts and its exchange, in the shape of status.ts. */
 import { adviceFor, type DownloadError, describeError } from '../core/errors.ts'
 import type { Release } from '../core/release.ts'
+import { type Hold, isHeld, type RefusedRelease } from '../install/install-record.ts'
 import type { InstalledRelease } from '../install/installer.ts'
 import type { Channel } from './channel.ts'
 import type { Exchange, ExchangeView } from './exchange.ts'
 import type { Exchanges } from './exchanges.ts'
-import type { ChannelStatus, PeerList } from './status.ts'
+import type { ChannelStatus, HoldResult, PeerList } from './status.ts'
 
 /** @param nextCheck When the next cycle is planned, ms since 1970. */
 export function describeChannel(channel: Channel, exchanges: Exchanges, nextCheck: number): ChannelStatus {
-  const { entry, activity, offered, installed } = channel.facts
+  const { entry, activity, offered, installed, refused, hold } = channel.facts
   const { bytes, lastCheck, lastSuccess, failure } = entry
   const exchanging = exchanges.of(channel.name).map(running => ({ ...running, view: running.exchange.view() }))
   // The newest of each kind: while a release is fetched, the one before is served on.
@@ -30,6 +31,8 @@ export function describeChannel(channel: Channel, exchanges: Exchanges, nextChec
     peers: exchanging.reduce((sum, { view }) => sum + view.peers.length, 0),
     lastCheck,
     lastSuccess,
+    refused: refused ? describeRefused(refused) : null,
+    hold: describeHold(hold, channel.now()),
     failure,
     nextCheck: iso(nextCheck),
   }
@@ -67,6 +70,16 @@ function describeTrouble(error: DownloadError): ChannelStatus['trouble'] {
 
 function describeServed({ full }: Release, until: number): ChannelStatus['serving'] {
   return { artifact: full.sha256, bytes: full.length, until: iso(until) }
+}
+
+/** @param now Ms since 1970. A hold whose time is over is none. */
+export function describeHold(hold: Hold | null, now: number): HoldResult['hold'] {
+  if (!hold || !isHeld(hold, now)) return null
+  return { since: iso(hold.since), until: hold.until === null ? null : iso(hold.until) }
+}
+
+function describeRefused({ sequence, at, code, message }: RefusedRelease): ChannelStatus['refused'] {
+  return { sequence, at: iso(at), code, message }
 }
 
 function describeInstalled({ sequence, label, content, since }: InstalledRelease): ChannelStatus['installed'] {

@@ -12,6 +12,8 @@ import type { Log } from '../core/log.ts'
 import type { Release } from '../core/release.ts'
 import type { NodeReport } from '../core/report.ts'
 import { second } from '../core/units.ts'
+import type { Verified } from '../core/verified.ts'
+import type { Hold, Standing } from '../install/install-record.ts'
 import type { InstalledRelease, Installer } from '../install/installer.ts'
 import type { Journal } from '../store/journal.ts'
 import { runCycle } from './cycle.ts'
@@ -20,6 +22,7 @@ import {
   addBytes,
   type ChannelLedger,
   type Ledger,
+  noBytes,
   noteRelease,
   readNote,
   type ServedRelease,
@@ -48,6 +51,7 @@ export class Channel implements Stoppable {
   #activity: { readonly name: Activity; readonly since: number }
   #offered: Release | undefined
   #installed: InstalledRelease | undefined
+  #standing: Pick<Standing, 'refused' | 'hold'> = { refused: null, hold: null }
   #installer: Installer | undefined
   /** Whether what a crash cut off was finished or undone since `#installer` was opened. */
   #recovered = false
@@ -65,7 +69,20 @@ export class Channel implements Stoppable {
   /** What is known now, for channel-status.ts. */
   get facts() {
     this.#settleBytes()
-    return { entry: this.#entry, activity: this.#activity, offered: this.#offered, installed: this.#installed }
+    const { refused, hold } = this.#standing
+    return {
+      entry: this.#entry,
+      activity: this.#activity,
+      offered: this.#offered,
+      installed: this.#installed,
+      refused,
+      hold,
+    }
+  }
+
+  /** Ms since 1970, by the channel's clock. */
+  now(): number {
+    return this.#parts.clock.now()
   }
 
   /** Take the channel's directory, and see what is installed. When that fails, `sigmesh status` says so from the start. Never throws. */
@@ -118,6 +135,33 @@ export class Channel implements Stoppable {
     return result
   }
 
+  /** Go back to the release before, as an admin wishes, and tell of it as of a cycle. Never throws. */
+  async rollBack(signal: AbortSignal): Promise<CycleResult> {
+    const startedAt = this.#parts.clock.now()
+    const result = await this.#conclude(signal, async installer => {
+      await installer.rollBack(signal)
+      return { outcome: 'installed', sequence: (await installer.installed())?.sequence ?? 0 }
+    })
+    // Nothing was tried: that is the asker's matter, and no failure of the channel.
+    if (result.error?.code !== 'rollback_unavailable' && !signal.aborted)
+      await this.#tell(result, noBytes, startedAt, signal)
+    return result
+  }
+
+  /** @param until As `Installer.hold`. @returns What holds now. @throws StoreError, InstallError. */
+  async hold(until: number | null | undefined): Promise<Hold | null> {
+    const installer = await this.#open()
+    await installer.hold(until)
+    return (await this.#look(installer)).hold
+  }
+
+  /** Forget what failed here, so that the next cycle tries it again. @throws StoreError, InstallError. */
+  async retry(): Promise<void> {
+    const installer = await this.#open()
+    await installer.retry()
+    await this.#look(installer)
+  }
+
   /** Bring the book up to date and on the disk. Losing it loses figures only, so a full disk is logged and no more. */
   async save(): Promise<void> {
     const { exchanges, ledger, log } = this.#parts
@@ -135,7 +179,7 @@ export class Channel implements Stoppable {
     const installer = await this.#parts.openInstaller()
     this.#installer = installer
     this.#recovered = false
-    this.#installed = await installer.installed()
+    await this.#look(installer)
     return installer
   }
 
@@ -151,34 +195,41 @@ export class Channel implements Stoppable {
     this.#enter('checking')
     await installer.recover(signal)
     this.#recovered = true
-    this.#installed = await installer.installed()
+    await this.#look(installer)
     return installer
   }
 
   async #attempt(signal: AbortSignal): Promise<CycleResult> {
-    const { trust, exchanges, log } = this.#parts
+    const { trust, exchanges } = this.#parts
     const refresh = () => trust.refresh(this.name, signal)
     const enter = (activity: Activity, offered?: Release) => this.#enter(activity, offered)
+    const obtain = (release: Verified<Release>) => exchanges.obtain(release, signal)
+    const verify = (release: Verified<Release>) => exchanges.verify(release, signal)
+    return this.#conclude(signal, installer => runCycle({ refresh, obtain, verify, installer, enter }, signal))
+  }
+
+  /** Do something with the installer, and say how it went. Never throws. */
+  async #conclude(
+    signal: AbortSignal,
+    work: (installer: Installer) => Promise<{ outcome: 'installed' | 'current'; sequence: number }>,
+  ): Promise<CycleResult> {
+    const { log } = this.#parts
     try {
       const installer = await this.#recover(signal)
-      const { outcome, sequence } = await runCycle(
-        {
-          refresh,
-          obtain: release => exchanges.obtain(release, signal),
-          verify: release => exchanges.verify(release, signal),
-          installer,
-          enter,
-        },
-        signal,
-      )
-      this.#installed = await installer.installed()
+      const { outcome, sequence } = await work(installer)
+      const { refused } = await this.#look(installer)
       log.info({ channel: this.name, outcome, sequence }, 'the cycle is over')
-      return { channel: this.name, outcome, sequence, error: await this.#refusal(installer) }
+      // The newest release is not the one in place, since it failed here: that stays a failure until something better comes.
+      const error = refused?.code
+        ? { code: refused.code, message: refused.message, advice: adviceFor(refused.code) }
+        : null
+      return { channel: this.name, outcome, sequence, error }
     } catch (error) {
       const { code, message } = describeError(error)
       if (!signal.aborted) log.warn({ channel: this.name, code, err: error }, `the cycle failed: ${message}`)
       // A reload that failed may have left the new release in place.
-      this.#installed = await this.#installer?.installed().catch(() => this.#installed)
+      if (this.#installer) await this.#look(this.#installer).catch(() => {})
+      else this.#installed = undefined
       // The directory may have been unmounted, or removed, under us: what we hold of it is worth nothing then.
       if (error instanceof StoreError && error.code === 'disk_failed') await this.#close()
       const failure = { code, message, advice: adviceFor(code) }
@@ -186,11 +237,12 @@ export class Channel implements Stoppable {
     }
   }
 
-  /** Why the newest release is not the one in place: it failed here. It stays a failure until something better comes. */
-  async #refusal(installer: Installer): Promise<CycleResult['error']> {
-    const { refused } = await installer.standing()
-    if (!refused?.code) return null
-    return { code: refused.code, message: refused.message, advice: adviceFor(refused.code) }
+  /** Keep for `sigmesh status` what the disk and the record say. */
+  async #look(installer: Installer): Promise<Standing> {
+    this.#installed = await installer.installed()
+    const standing = await installer.standing()
+    this.#standing = standing
+    return standing
   }
 
   async #tell(result: CycleResult, bytes: Bytes, startedAt: number, signal: AbortSignal): Promise<void> {

@@ -13,7 +13,7 @@ import type { Stoppable } from '../core/lifecycle.ts'
 import { channelName, wholeNumber, z } from '../core/schema.ts'
 import { KiB, second } from '../core/units.ts'
 import { mostHistoryEntries } from './control-protocol.ts'
-import type { CycleResult, HistoryEntry, NodeStatus, PeerList } from './status.ts'
+import type { CycleResult, HistoryEntry, HoldResult, NodeStatus, PeerList } from './status.ts'
 
 /** What the socket answers with; the node behind it. */
 export interface ControlHandlers {
@@ -24,9 +24,18 @@ export interface ControlHandlers {
   /**
    * Run a cycle of `channel`, or of all channels, or join the one that runs.
    * @param signal Ends the waiting, not the cycle.
+   * @param retry Try again what failed here before.
    * @throws ControlError `daemon_refused` when the node has no such channel.
    */
-  update(channel: string | undefined, signal: AbortSignal): Promise<readonly CycleResult[]>
+  update(channel: string | undefined, signal: AbortSignal, retry: boolean): Promise<readonly CycleResult[]>
+  /** Put the release before in force. @param signal As for `update`. @throws as `update`. */
+  rollBack(channel: string, signal: AbortSignal): Promise<CycleResult>
+  /**
+   * Install nothing new.
+   * @param until Ms since 1970; null: until further notice; undefined: the hold is over.
+   * @throws as `update`; StoreError, InstallError.
+   */
+  hold(channel: string, until: number | null | undefined): Promise<HoldResult>
 }
 
 export interface ControlLimits {
@@ -143,9 +152,28 @@ const routes: ReadonlyMap<string, readonly ['GET' | 'POST', Action]> = new Map([
   ],
   [
     '/v1/update',
-    ['POST', (query, handlers, signal) => handlers.update(parameter(query, 'channel', channelName), signal)],
+    [
+      'POST',
+      (query, handlers, signal) =>
+        handlers.update(parameter(query, 'channel', channelName), signal, parameter(query, 'retry', flag) ?? false),
+    ],
   ],
+  ['/v1/rollback', ['POST', (query, handlers, signal) => handlers.rollBack(theChannel(query), signal)]],
+  [
+    '/v1/hold',
+    ['POST', (query, handlers) => handlers.hold(theChannel(query), parameter(query, 'until', instant) ?? null)],
+  ],
+  ['/v1/release', ['POST', (query, handlers) => handlers.hold(theChannel(query), undefined)]],
 ] satisfies [string, ['GET' | 'POST', Action]][])
+
+const flag = z.enum(['true', 'false']).transform(text => text === 'true')
+const instant = z.iso.datetime().transform(text => Date.parse(text))
+
+function theChannel(query: URLSearchParams): string {
+  const channel = parameter(query, 'channel', channelName)
+  if (channel === undefined) throw new Refusal(400, 'channel: expected the name of one')
+  return channel
+}
 
 const historyLimit = z.coerce.number().pipe(wholeNumber.min(1).max(mostHistoryEntries))
 
@@ -157,7 +185,11 @@ function dispatch(request: IncomingMessage, handlers: ControlHandlers, signal: A
   if (request.headers['transfer-encoding'] !== undefined) throw new Refusal(413, 'no request to this socket has a body')
   const url = URL.parse(request.url ?? '', 'http://daemon')
   const route = url && routes.get(url.pathname)
-  if (!route) throw new Refusal(404, 'no such path; this daemon knows status, peers, history and update under /v1')
+  if (!route)
+    throw new Refusal(
+      404,
+      'no such path; this daemon knows status, peers, history, update, rollback, hold and release under /v1',
+    )
   const [method, action] = route
   if (request.method !== method) throw new Refusal(405, `${url.pathname} takes ${method} only`)
   return action(url.searchParams, handlers, signal)

@@ -5,7 +5,7 @@ import { version } from '../core/version.ts'
 import type { Journal } from '../store/journal.ts'
 import type { SwarmEngine } from '../swarm/engine.ts'
 import type { Channel } from './channel.ts'
-import { describeChannel, describePeers } from './channel-status.ts'
+import { describeChannel, describeHold, describePeers } from './channel-status.ts'
 import type { NodeConfig } from './config.ts'
 import type { ControlHandlers } from './control-server.ts'
 import type { Exchanges } from './exchanges.ts'
@@ -21,13 +21,17 @@ export interface NodeParts {
   readonly schedule: Schedule
   readonly history: Journal<HistoryEntry>
   readonly clock: Clock
+  /** Aborts when the daemon stops. */
+  readonly ended: AbortSignal
   /** The address and port that neighbours dial. */
   lanAddress(): string
 }
 
 export function handlersOf(parts: NodeParts): ControlHandlers {
-  const { config, engine, exchanges, channels, runners, history, clock } = parts
+  const { config, engine, exchanges, channels, runners, history, clock, ended } = parts
   const startedAt = iso(clock.now())
+  const channelOf = (name: string): Channel =>
+    channels.find(channel => channel.name === name) ?? unknownChannel(name, runners)
   return {
     status: () => ({
       version,
@@ -42,13 +46,19 @@ export function handlersOf(parts: NodeParts): ControlHandlers {
     }),
     peers: () => channels.flatMap(channel => describePeers(channel.name, exchanges)),
     history: limit => history.last(limit),
-    update: async (name, signal) => {
-      const wanted = name === undefined ? [...runners.values()] : [runners.get(name) ?? unknownChannel(name, runners)]
-      // The cycles go on when whoever asked has gone.
-      const gone = Promise.withResolvers<never>()
-      signal.addEventListener('abort', () => gone.reject(signal.reason), { once: true })
-      signal.throwIfAborted()
-      return Promise.race([Promise.all(wanted.map(runner => runner.run())), gone.promise])
+    update: (name, signal, retry) => {
+      const wanted = name === undefined ? channels : [channelOf(name)]
+      const run = async (channel: Channel) => {
+        // What cannot be forgotten now, the cycle finds out of order too, and tells.
+        if (retry) await channel.retry().catch(() => {})
+        return runners.get(channel.name)!.run()
+      }
+      return unlessGone(Promise.all(wanted.map(run)), signal)
+    },
+    rollBack: async (name, signal) => unlessGone(channelOf(name).rollBack(ended), signal),
+    hold: async (name, until) => {
+      const hold = await channelOf(name).hold(until)
+      return { channel: name, hold: describeHold(hold, clock.now()) }
     },
   }
 }
@@ -61,6 +71,14 @@ export function summarise({ channels }: NodeStatus): string {
       return `${channel} ${installed?.sequence ?? 'none'} ${activity}${far}${failure ? ` (${failure.code})` : ''}`
     })
     .join('; ')
+}
+
+/** What was begun goes on when whoever asked has gone. */
+function unlessGone<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const gone = Promise.withResolvers<never>()
+  signal.addEventListener('abort', () => gone.reject(signal.reason), { once: true })
+  if (signal.aborted) gone.reject(signal.reason)
+  return Promise.race([work, gone.promise])
 }
 
 function nextCheck(channel: string, { runners, schedule }: NodeParts): number {

@@ -99,7 +99,9 @@ async function assemble(config: NodeConfig, surroundings: Required<Surroundings>
   }
   const schedule = start(startSchedule(config.schedule, config.schedule_jitter_s * second, checkAll, { clock, random }))
   const lanAddress = () => `${lan()}:${engine.port}`
-  const handlers = handlersOf({ config, engine, exchanges, channels, runners, schedule, history, clock, lanAddress })
+  const ended = startEnd(start)
+  const about = { config, engine, exchanges, channels, runners, schedule, history, clock, lanAddress, ended }
+  const handlers = handlersOf(about)
   start(await startControlServer(config.control_socket, handlers))
   start(startHousekeeping({ channels, exchanges, clock, log }))
   if (config.check_on_start) checkAll()
@@ -110,6 +112,13 @@ async function assemble(config: NodeConfig, surroundings: Required<Surroundings>
     summary: () => summarise(handlers.status()),
     stop: () => stopAll(started),
   }
+}
+
+/** @returns What aborts when the daemon stops, before the parts that were started earlier. */
+function startEnd(start: <Part extends Stoppable>(part: Part) => Part): AbortSignal {
+  const ended = new AbortController()
+  start({ stop: async () => ended.abort(new DOMException('the daemon is stopping', 'AbortError')) })
+  return ended.signal
 }
 
 function startEngine({ engine, lan }: NodeConfig): Promise<SwarmEngine> {

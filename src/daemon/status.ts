@@ -37,6 +37,8 @@ export const activities = [
 ] as const
 export type Activity = (typeof activities)[number]
 
+const channelHold = z.strictObject({ since: time, until: time.nullable() })
+
 const channelStatus = z.strictObject({
   channel: channelName,
   installed: z
@@ -69,6 +71,18 @@ const channelStatus = z.strictObject({
   peers: wholeNumber,
   lastCheck: time.nullable(),
   lastSuccess: time.nullable(),
+  /** The release that failed here, or that an admin rolled back from; not tried again before something newer comes. */
+  refused: z
+    .strictObject({
+      sequence: wholeNumber,
+      at: time,
+      /** Null: by hand. */
+      code: z.string().nullable(),
+      message: z.string(),
+    })
+    .nullable(),
+  /** An admin wants nothing new here; `until` null: until further notice. */
+  hold: channelHold.nullable(),
   /** Why the last cycle failed; null when it did not. */
   failure: failure.nullable(),
   nextCheck: time.nullable(),
@@ -117,7 +131,11 @@ export const historyEntry = z.strictObject({
 })
 export type HistoryEntry = z.infer<typeof historyEntry>
 
-/** The answer to `update`: how the cycle that it started, or joined, ended. */
+/** The answer to `hold` and `release`. */
+export const holdResult = z.strictObject({ channel: channelName, hold: channelHold.nullable() })
+export type HoldResult = z.infer<typeof holdResult>
+
+/** The answer to `update`: how the cycle that it started, or joined, ended; and to `rollback`. `current` with an error: what is newest has failed here. */
 export const cycleResult = z.strictObject({
   channel: channelName,
   outcome: z.enum(['installed', 'current', 'failed']),

@@ -255,14 +255,14 @@ export class Installer implements Stoppable {
     const failure = await this.#load(record, signal)
     if (!failure) return
     if (!installed || !previous || !(await this.#canGoBack(record))) throw failure
-    const why = { code: 'install_rolled_back', message: failure.message } as const
-    const again = await this.#goBack(record, why, signal)
+    const message = `${failure.message}; rolled back to release ${previous.sequence}`
+    const again = await this.#goBack(record, { code: 'install_rolled_back', message }, signal)
     const outcome = again ? `, which then failed too: ${again.message}` : ''
-    throw new InstallError(
-      'install_rolled_back',
-      `${failure.message}; rolled back to release ${previous.sequence}${outcome}`.slice(0, messageLimit),
-      { channel: this.#channel, sequence: installed.sequence, installed: previous.sequence },
-    )
+    throw new InstallError('install_rolled_back', `${message}${outcome}`.slice(0, messageLimit), {
+      channel: this.#channel,
+      sequence: installed.sequence,
+      installed: previous.sequence,
+    })
   }
 
   /** @returns Why the consumer does not work with the release in force; undefined when it does, which is then recorded. */

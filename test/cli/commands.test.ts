@@ -15,7 +15,7 @@ import { type ControlHandlers, startControlServer } from '../../src/daemon/contr
 import type { CycleResult, HistoryEntry } from '../../src/daemon/status.ts'
 import { needs } from '../support/needs.ts'
 import { runCli, startCli } from '../support/run-cli.ts'
-import { ago, busyChannel, channelStatus, nodeStatus } from './sample-status.ts'
+import { ago, busyChannel, channelStatus, nodeStatus, sampleNow } from './sample-status.ts'
 
 let directory: string
 let socket: string
@@ -56,6 +56,11 @@ async function startDaemon(changes: Partial<ControlHandlers> = {}) {
     peers: () => [],
     history: limit => Array.from({ length: limit }, () => longEntry),
     update: async () => [current],
+    rollBack: async () => current,
+    hold: async (channel, until) => ({
+      channel,
+      hold: until === undefined ? null : { since: sampleNow, until: iso(until) },
+    }),
     ...changes,
   })
 }
@@ -101,10 +106,10 @@ describe('exit codes', () => {
     expect(stderr).not.toBe('')
   })
 
-  test.each(['status', 'peers', 'history', 'update'])(
+  test.each([['status'], ['peers'], ['history'], ['update'], ['rollback', 'clamav'], ['hold', 'clamav']])(
     '%s without a daemon: sentence, code and advice, no stack',
-    async command => {
-      const { code, stdout, stderr } = await sigmesh(command)
+    async (...words: string[]) => {
+      const { code, stdout, stderr } = await sigmesh(...words)
       expect({ code, stdout }).toEqual({ code: exitCodes.unreachable, stdout: '' })
       expect(stderr).toMatch(/^sigmesh: no daemon runs here: .* \[daemon_unreachable\]\n {2}Start it .*\n$/)
     },
@@ -141,6 +146,62 @@ describe('exit codes', () => {
     const refused = await sigmesh('update', 'other')
     expect(refused).toMatchObject({ code: exitCodes.failed, stdout: '' })
     expect(refused.stderr).toMatch(/^sigmesh: this node has no channel other \[daemon_refused\]\n/)
+  })
+
+  test('update --retry asks for what failed before, and tells a refused release from a current one', async () => {
+    const asked: boolean[] = []
+    const error = { code: 'install_rolled_back', message: 'release 43 was bad', advice: 'Publish a better release.' }
+    await startDaemon({
+      update: async (_, __, retry) => {
+        asked.push(retry)
+        return [retry ? current : { ...current, error }]
+      },
+    })
+    expect(await sigmesh('update')).toMatchObject({
+      code: 1,
+      stdout: expect.stringMatching(
+        /^clamav\trefuses the newest release; release 42 stays: .* \[install_rolled_back\]\n/,
+      ),
+    })
+    expect(await sigmesh('update', 'clamav', '--retry')).toMatchObject({ code: 0 })
+    expect(asked).toEqual([false, true])
+  })
+
+  test('rollback: done, failed, and without a channel', async () => {
+    const error = { code: 'rollback_unavailable', message: 'there is no release before', advice: 'Nothing.' }
+    await startDaemon({
+      rollBack: async name => (name === 'clamav' ? { ...current, outcome: 'installed' } : { ...failed, error }),
+    })
+    expect(await sigmesh('rollback', 'clamav')).toMatchObject({ code: 0, stdout: 'clamav\tinstalled release 42\n' })
+    expect(await sigmesh('rollback', 'yara')).toMatchObject({
+      code: 1,
+      stdout: expect.stringContaining('[rollback_unavailable]'),
+    })
+    expect(await sigmesh('rollback')).toMatchObject({ code: 2 })
+  })
+
+  test('hold: until a time, until further notice, and released', async () => {
+    await startDaemon()
+    expect(await sigmesh('hold', 'clamav')).toMatchObject({
+      code: 0,
+      stdout: 'clamav\tis held until `sigmesh hold --release`\n',
+    })
+    expect(await sigmesh('hold', 'clamav', '--until', '2999-12-01T08:00Z')).toMatchObject({
+      code: 0,
+      stdout: 'clamav\tis held until 2999-12-01 08:00:00Z\n',
+    })
+    expect(await sigmesh('hold', 'clamav', '--until', '12h')).toMatchObject({ code: 0 })
+    expect(await sigmesh('hold', 'clamav', '--release')).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('is not held'),
+    })
+    for (const wrong of [
+      ['--until', '2001-01-01'],
+      ['--until', 'tomorrow'],
+      ['--until', '2999-02-31T08:00Z', '--release'],
+      ['--until', '0'],
+    ])
+      expect(await sigmesh('hold', 'clamav', ...wrong)).toMatchObject({ code: 2 })
   })
 
   test('Ctrl-C ends the waiting of update', async () => {
@@ -335,3 +396,7 @@ describe.skipIf(!needs('script'))('on a terminal', () => {
     expect(text.endsWith('\r\x1b[Kclamav\tis current: release 42\r\n')).toBe(true)
   })
 })
+
+function iso(ms: number | null): string | null {
+  return ms === null ? null : new Date(ms).toISOString()
+}

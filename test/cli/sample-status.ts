@@ -23,6 +23,8 @@ export function channelStatus(changes: Partial<ChannelStatus> = {}): ChannelStat
     peers: 7,
     lastCheck: ago(5),
     lastSuccess: ago(5),
+    refused: null,
+    hold: null,
     failure: null,
     nextCheck: ago(-10),
     ...changes,

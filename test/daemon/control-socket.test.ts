@@ -59,6 +59,11 @@ async function daemon(changes: Partial<ControlHandlers> = {}, limits?: Parameter
     peers: () => peers,
     history: limit => Array.from({ length: limit }, () => entry),
     update: async () => [installed],
+    rollBack: async () => installed,
+    hold: async (channel, until) => ({
+      channel,
+      hold: until === undefined ? null : { since: sampleNow, until: iso(until) },
+    }),
     ...changes,
   }
   const server = await startControlServer(path, handlers, limits)
@@ -93,6 +98,10 @@ test('each question gets the answer of its handler', async () => {
   expect(await client.history(3)).toEqual([entry, entry, entry])
   expect(await client.update('clamav')).toEqual([installed])
   expect(await client.update(undefined)).toEqual([installed])
+  expect(await client.rollBack('clamav')).toEqual(installed)
+  expect(await client.hold('clamav', null)).toEqual({ channel: 'clamav', hold: { since: sampleNow, until: null } })
+  expect(await client.hold('clamav', new Date(sampleNow))).toMatchObject({ hold: { until: sampleNow } })
+  expect(await client.release('clamav')).toEqual({ channel: 'clamav', hold: null })
   expect(asked).toEqual(['clamav', undefined])
 })
 
@@ -275,3 +284,7 @@ test('an answer that is cut off is a daemon that went away', async () => {
   })
   await expect(controlClient(path).status()).rejects.toMatchObject({ code: 'daemon_unreachable' })
 })
+
+function iso(ms: number | null): string | null {
+  return ms === null ? null : new Date(ms).toISOString()
+}

@@ -19,27 +19,33 @@ export function updateCommand(program: Command): void {
       'Look for a new release now instead of at the next scheduled time, and wait until it is installed. Ctrl-C ends the waiting only.',
     )
     .argument('[channel]', 'one channel of the accept list; all of them when left out')
-    .action(async (channel: string | undefined) => {
-      const results = await updateAndShow(controlClient(socketOf(command)), channel)
+    .option('--retry', 'try again a release that failed here before')
+    .action(async (channel: string | undefined, { retry }: { retry?: true }) => {
+      const results = await updateAndShow(controlClient(socketOf(command)), channel, retry ?? false)
       const style = styleFor(process.stdout, process.env)
       for (const result of printable(results)) process.stdout.write(`${renderResult(result, style)}\n`)
-      if (results.some(result => result.outcome === 'failed')) process.exitCode = exitCodes.failed
+      if (results.some(({ error }) => error !== null)) process.exitCode = exitCodes.failed
     })
   withExamples(command, [
     ['sigmesh update', 'every channel'],
     ['sigmesh update clamav', 'one channel'],
+    ['sigmesh update clamav --retry', 'also a release that was rolled back, after its cause was mended'],
   ])
   withExitCodes(command)
 }
 
 /** Waits for the cycles; on a terminal their progress stands on stderr meanwhile. */
-async function updateAndShow(client: ControlClient, channel: string | undefined): Promise<CycleResult[]> {
+async function updateAndShow(
+  client: ControlClient,
+  channel: string | undefined,
+  retry: boolean,
+): Promise<CycleResult[]> {
   using interrupted = interruption()
   const over = new AbortController()
   const line = progressLine(process.stderr, styleFor(process.stderr, process.env))
   const showing = line.live ? showProgress(client, channel, text => line.show(text), over.signal) : undefined
   try {
-    return await client.update(channel, interrupted.signal)
+    return await client.update(channel, interrupted.signal, retry)
   } finally {
     over.abort()
     await showing
@@ -66,7 +72,9 @@ async function showProgress(
 export function renderResult({ channel, outcome, sequence, error }: CycleResult, style: Style): string {
   const inPlace = sequence === 0 ? 'no release is installed' : `release ${sequence}`
   if (outcome === 'installed') return `${channel}\t${paint(style, 'good', 'installed')} ${inPlace}`
-  if (outcome === 'current') return `${channel}\tis current: ${inPlace}`
   const why = error ? `: ${error.message} [${error.code}]\n  ${error.advice}` : ''
+  if (outcome === 'current' && error)
+    return `${channel}\t${paint(style, 'bad', 'refuses')} the newest release; ${inPlace} stays${why}`
+  if (outcome === 'current') return `${channel}\tis current: ${inPlace}`
   return `${channel}\t${paint(style, 'bad', 'failed')}; ${sequence === 0 ? inPlace : `${inPlace} stays`}${why}`
 }
