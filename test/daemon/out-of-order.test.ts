@@ -89,7 +89,7 @@ describe('the directory of one channel cannot be used', () => {
       ])
       await mend!()
       await expect.poll(async () => (await statusOf(node, 'other')).installed?.sequence, { timeout: 20_000 }).toBe(1)
-      expect((await statusOf(node, 'other')).failure).toBeNull()
+      await expect.poll(async () => (await statusOf(node, 'other')).failure).toBeNull()
       expect(await readFile(join(path, 'current', 'rules.yar'), 'latin1')).toContain('rule nothing')
     },
   )
