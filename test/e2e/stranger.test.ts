@@ -21,6 +21,7 @@ test('tuf-js refreshes, finds a release by its path, and downloads its artifact 
     repository: join(operator, 'repository'),
     state_dir: join(home, 'state'),
     payloads: 'open',
+    join: 'open',
     listen: { address: '127.0.0.1', port: 0 },
   }
   const origin = await startOrigin(originConfig.parse(config), { log: silentLog })

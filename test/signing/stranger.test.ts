@@ -34,12 +34,40 @@ const asked = ['clamav/1.full.pack', 'clamav/2.full.pack', 'clamav/9.full.pack',
 // biome-ignore lint/suspicious/noExplicitAny: an attacker edits what he likes
 const firstTarget = (signed: any) => signed.targets['clamav/1.full.pack']
 
+/** Comes when both have seen the repository. */
+function cachedSnapshot(it: GeneratedRepository): void {
+  it.edit('timestamp', signed => {
+    signed.meta['snapshot.json'].hashes.sha256 = '00'.repeat(32)
+  })
+}
+
 /** Where we are stricter: the sentence of our refusal, why, and something that tuf-js takes. */
 const stricter: readonly (readonly [sentence: RegExp, why: string, example: (it: GeneratedRepository) => void])[] = [
   [
     /strict JSON: the key .* twice/,
     'two readers may take two different ones',
     it => it.mutate({ do: 'write', role: 'timestamp', how: 'duplicate key' }),
+  ],
+  [
+    /version: Too small/,
+    'versions begin with 1, and tuf-js asks nobody',
+    it =>
+      it.edit('timestamp', signed => {
+        signed.version = -1
+      }),
+  ],
+  [
+    /hashes: expected an object/,
+    'tuf-js takes an empty list, too, for nothing to compare',
+    it =>
+      it.edit('snapshot', signed => {
+        signed.meta['targets.json'].hashes = []
+      }),
+  ],
+  [
+    /^metadata_mismatch: \d+\.snapshot\.json .* another sha256|snapshot\.json .* _type: Invalid/,
+    'tuf-js takes a snapshot that it has already by its version, and compares no hash',
+    cachedSnapshot,
   ],
   [
     /strict JSON: nesting deeper/,
@@ -229,8 +257,10 @@ describe('refused by both', () => {
 describe('where we refuse more', () => {
   test.each(stricter)('%s: %s', async (sentence, _, example) => {
     const repository = new GeneratedRepository(plainShape)
+    const clients = await Clients.of(repository)
+    if (example === cachedSnapshot) await clients.refresh()
     example(repository)
-    const { ours, theirs } = await (await Clients.of(repository)).refresh()
+    const { ours, theirs } = await clients.refresh()
     expect(ours).toEqual({ refused: expect.stringMatching(sentence) })
     expect(theirs).toEqual({ targets: expect.objectContaining({ 'clamav/1.full.pack': expect.anything() }) })
   })
