@@ -50,7 +50,7 @@ export function socketOf(command: Command): string {
 }
 
 /** Variables of ours that are no keys of a configuration file. */
-export const notConfig = ['SIGMESH_SOCKET', 'SIGMESH_REPOSITORY', 'SIGMESH_DEBUG'] as const
+export const notConfig = ['SIGMESH_SOCKET', 'SIGMESH_REPOSITORY', 'SIGMESH_DEBUG', 'SIGMESH_PASSPHRASE'] as const
 
 /** How a service ends: by a signal, which is an orderly end, or because it could not start. */
 export function withServiceHelp(command: Command): Command {

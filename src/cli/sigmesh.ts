@@ -9,11 +9,14 @@ import { historyCommand } from './commands/history.ts'
 import { holdCommand } from './commands/hold.ts'
 import { initCommand } from './commands/init.ts'
 import { joinCommand } from './commands/join.ts'
+import { keyCommand } from './commands/key.ts'
 import { nodesCommand } from './commands/nodes.ts'
 import { peersCommand } from './commands/peers.ts'
 import { publishCommand } from './commands/publish.ts'
 import { revokeCommand } from './commands/revoke.ts'
 import { rollbackCommand } from './commands/rollback.ts'
+import { rootCommand } from './commands/root.ts'
+import { signCommand } from './commands/sign.ts'
 import { statusCommand } from './commands/status.ts'
 import { updateCommand } from './commands/update.ts'
 import { programCommand, socketOption, withExamples, withExitCodes } from './help.ts'
@@ -38,6 +41,8 @@ export function sigmeshProgram(): Command {
     command(program)
   program.commandsGroup('For the operator:')
   for (const command of [initCommand, publishCommand, enrollCommand, nodesCommand, revokeCommand]) command(program)
+  program.commandsGroup('For the owners of keys:')
+  for (const command of [keyCommand, rootCommand, signCommand]) command(program)
   withExamples(program, [
     ['sigmesh status', 'what is installed, what happens now, what failed'],
     ['sigmesh update clamav', 'look for a new release now'],

@@ -229,9 +229,22 @@ export const errorCatalog = {
       meaning: 'A private key is missing, unreadable, too open, or not the one that the root lists.',
       advice: 'Restore the key file that the message names, with mode 0600.',
     },
+    key_locked: {
+      meaning: 'A private key is under a passphrase, and that was not given, or is not the right one.',
+      advice:
+        'Give the passphrase of the key that the message names: at the prompt, by --passphrase-file, or in SIGMESH_PASSPHRASE.',
+    },
+    request_unusable: {
+      meaning: 'A signing request is none, does not fit the repository any more, or asks for what cannot be.',
+      advice: 'Make the request anew from the repository as it is now; nothing was published.',
+    },
+    signatures_missing: {
+      meaning: 'Fewer keys than are needed have signed; nothing was published.',
+      advice: 'Let the owners of the keys that the message names run `sigmesh sign`, then publish again.',
+    },
     channel_missing: {
       meaning: 'The repository has no channel of this name; nothing was published.',
-      advice: 'Correct the name, or give --new-channel to make it a channel.',
+      advice: 'Correct the name, or give --create-channel to make it one.',
     },
     source_unreadable: {
       meaning: 'What was to be published cannot be packed: missing, unreadable, changing, or not a file or directory.',

@@ -44,7 +44,8 @@ function releasesBefore(channel: string, bytes: Uint8Array): Release[] {
   }
 }
 
-function releasesOf(channel: string, { body }: SignedFile<Targets>): Release[] {
+/** Oldest first. */
+export function releasesOf(channel: string, { body }: Pick<SignedFile<Targets>, 'body'>): Release[] {
   return [...body.targets]
     .flatMap(([path, { length, hashes, custom }]) => {
       const sha256 = hashes.get('sha256')

@@ -6,6 +6,7 @@ import { createRepository, type RoleSetup } from '../signing/create-repository.t
 import type { Lifetimes } from '../signing/lifetimes.ts'
 import { topLevelRoles } from '../signing/metadata.ts'
 import type { PrivateKey } from '../signing/private-key.ts'
+import type { MetadataFile } from '../signing/repository.ts'
 import { lockDirectory } from '../store/directory-lock.ts'
 import { onDisk } from '../store/disk-error.ts'
 import { makeDirectory, removeLeftovers, writeFileDurably } from '../store/durable.ts'
@@ -40,16 +41,28 @@ export interface InitializedRepository {
 export async function initRepository(directory: string, options: InitOptions): Promise<InitializedRepository> {
   const place = new OperatorDirectory(resolve(directory))
   options.channels.forEach(requireChannelName)
+  return createOnDisk(place, () => sign(place, options))
+}
+
+/**
+ * Lay out the directory, and fill it with what `make` signs. All or nothing: as long as it has no timestamp it is no repository.
+ *
+ * @throws PublishError `repository_exists`; what `make` throws; StoreError.
+ */
+export async function createOnDisk(
+  place: OperatorDirectory,
+  make: () => readonly MetadataFile[] | Promise<readonly MetadataFile[]>,
+): Promise<InitializedRepository> {
   await requireRoom(place)
   await makeDirectory(place.path, 0o755)
   const lock = await lockDirectory(place.path)
   try {
     await removeLeftovers(place.path)
     await makeLayout(place)
-    const files = await sign(place, options)
+    const files = await make()
     const rootFile = join(place.path, 'root.json')
     const originFile = join(place.path, 'origin.toml')
-    await writeFileDurably(rootFile, files[0]!.bytes, publicFileMode)
+    await writeFileDurably(rootFile, files.find(({ name }) => name === '1.root.json')!.bytes, publicFileMode)
     await writeFileDurably(originFile, originToml(place.path), publicFileMode)
     await place.writeMetadata(files) // its last file makes the repository one
     return { directory: place.path, rootFile, originFile }

@@ -2,8 +2,10 @@
  * The operator's directory:
  *
  *   <dir>/
- *     keys/                  mode 0700; one private key a role, mode 0600. Never on a machine that is a node
- *       root.json  targets.json  snapshot.json  timestamp.json  clamav.json
+ *     keys/                  mode 0700; private keys, mode 0600. Never on a machine that is a node
+ *       root.json  targets.json  clamav.json      sooner or later elsewhere, and under a passphrase: docs/keys.md
+ *       online/                what the origin needs to sign again what would expire
+ *         snapshot.json  timestamp.json
  *     repository/            what the origin serves, readable by all; nothing in it is secret
  *       metadata/            TUF metadata; timestamp.json is the only file that is ever replaced
  *       targets/clamav/      <sha256>.<sequence>.full.pack
@@ -11,6 +13,7 @@
  *     root.json              for the nodes to pin
  *     origin.toml            for `sigmeshd origin`
  *     work/                  packing; emptied by every publish
+ *     prepared/              packs that wait for signatures from elsewhere
  *     lock                   one publisher at a time
  */
 import { lstat, mkdir, readdir } from 'node:fs/promises'
@@ -38,6 +41,7 @@ export class OperatorDirectory {
   readonly targets: string
   readonly torrents: string
   readonly work: string
+  readonly prepared: string
   /** What the paths of artifacts and torrents begin below. */
   readonly served: string
 
@@ -49,6 +53,7 @@ export class OperatorDirectory {
     this.targets = join(this.served, 'targets')
     this.torrents = join(this.served, 'torrents')
     this.work = join(path, 'work')
+    this.prepared = join(path, 'prepared')
   }
 
   /**
@@ -64,11 +69,13 @@ export class OperatorDirectory {
       for (const directory of [
         this.path,
         this.keys,
+        join(this.keys, 'online'),
         this.metadata,
         this.torrents,
+        this.prepared,
         ...(await this.channelDirectories()),
       ])
-        await removeLeftovers(directory)
+        if (await isDirectory(directory)) await removeLeftovers(directory)
       await removeTree(this.work)
     } catch (error) {
       await lock.stop()
@@ -77,10 +84,14 @@ export class OperatorDirectory {
     return lock
   }
 
-  /** @throws PublishError `repository_missing` | `repository_damaged`; StoreError. */
-  async readRepository(): Promise<Repository> {
+  /**
+   * @param without Files to overlook.
+   * @throws PublishError `repository_missing` | `repository_damaged`; StoreError.
+   */
+  async readRepository(without: readonly string[] = []): Promise<Repository> {
     const files = new Map<string, Uint8Array>()
     for (const name of await namesIn(this.metadata)) {
+      if (without.includes(name)) continue
       const bytes = await this.readMetadata(name)
       if (bytes) files.set(name, bytes)
     }

@@ -6,42 +6,29 @@
  *
  * Kill it anywhere: readers see the old state or the new one, and the next publish cleans up.
  */
-import { chmod, realpath } from 'node:fs/promises'
-import { dirname, join, resolve } from 'node:path'
-import type { Artifact } from '../core/artifact.ts'
-import { PublishError } from '../core/errors.ts'
-import { artifactUrlPath, type Release, torrentUrlPath } from '../core/release.ts'
+import { join, resolve } from 'node:path'
+import { type Release, torrentUrlPath } from '../core/release.ts'
 import type { Lifetimes } from '../signing/lifetimes.ts'
 import type { PrivateKey } from '../signing/private-key.ts'
 import { addChannel, signReleases } from '../signing/publish-operations.ts'
 import type { Repository } from '../signing/repository.ts'
-import type { Signing } from '../signing/revise-repository.ts'
-import { formatTime } from '../signing/sign-metadata.ts'
-import { onDisk } from '../store/disk-error.ts'
-import { makeDirectory, removeTree, renameDurably, writeFileDurably } from '../store/durable.ts'
-import { artifactName, makeMetainfo } from '../swarm/metainfo.ts'
+import { roleOf, type Signing } from '../signing/revise-repository.ts'
+import { removeTree, writeFileDurably } from '../store/durable.ts'
 import { releasesIn, requireChannelName } from './channel-releases.ts'
-import { ensureKey, loadKeyring } from './key-files.ts'
+import { type AskPassphrase, ensureKey, loadKeyring } from './key-files.ts'
+import { nextRelease, packIntoWork, type ReleaseOptions, requireChannel, storeArtifact } from './new-release.ts'
 import { OperatorDirectory, publicFileMode } from './operator-directory.ts'
-import { type PackedRelease, type PackProgress, packSource } from './pack.ts'
+import type { PackedRelease } from './pack.ts'
 import { sweep } from './sweep.ts'
 
-const keptReleases = 3
-
-export interface PublishOptions {
-  /** ms since 1970. */
-  readonly now: number
-  /** What people call the release; 200 characters at most. */
-  readonly label?: string
-  /** Releases that stay in the manifest, the new one included. Default 3, at least 1. */
-  readonly keepReleases?: number
+export interface PublishOptions extends ReleaseOptions {
   /** Make the channel when there is none. Default: refuse, since a name with a typing error would else become a channel. */
   readonly createChannel?: boolean
   /** Publish also when the content is that of the newest release. */
   readonly force?: boolean
   readonly lifetimes?: Lifetimes
-  readonly onProgress?: (progress: PackProgress) => void
-  readonly signal?: AbortSignal
+  /** For keys of the channel that are under a passphrase. Default: such keys are not at hand. */
+  readonly ask?: AskPassphrase
 }
 
 export interface PublishResult {
@@ -56,7 +43,7 @@ export interface PublishResult {
  *
  * @param directory Of `initRepository`.
  * @returns Once the release is on the disk, signed, and visible.
- * @throws PublishError `repository_missing` | `_damaged` | `_refused`, `channel_missing`, `key_unusable`, `source_unreadable`;
+ * @throws PublishError `repository_missing` | `_damaged` | `_refused`, `channel_missing`, `key_unusable` | `key_locked`, `source_unreadable`;
  *   ContentError `pack_path` | `pack_limit`; StoreError `state_busy` | `disk_full` | `disk_failed`; ConfigError `config_invalid`.
  *   Readers still have the old state. An aborted `signal` rejects with its reason.
  */
@@ -72,8 +59,8 @@ export async function publish(
   try {
     const repository = await place.readRepository()
     await sweep(place, repository)
-    requireChannel(repository, channel, options)
-    const keyring = await loadKeyring(place.keys)
+    if (!options.createChannel) requireChannel(repository, channel)
+    const keyring = await loadKeyring(place.keys, votesFor(repository, channel), options.ask)
     const { packed, pack } = await packIntoWork(place, source, options)
     const newest = releasesIn(repository, channel).at(-1)
     if (newest?.content === packed.content && !options.force) return { outcome: 'unchanged', release: newest }
@@ -96,30 +83,10 @@ interface Work {
   readonly options: PublishOptions
 }
 
-function requireChannel({ channels }: Repository, channel: string, { createChannel }: PublishOptions): void {
-  if (channels.has(channel) || createChannel) return
-  const known = [...channels.keys()].join(', ') || 'none yet'
-  throw new PublishError('channel_missing', `there is no channel ${channel}; the repository has: ${known}`, { channel })
-}
-
-async function packIntoWork(place: OperatorDirectory, source: string, options: PublishOptions) {
-  await requireNoSecrets(place, source)
-  const pack = join(await place.makeWork(), 'release.pack')
-  const packed = await onDisk(pack, () => packSource(source, pack, options))
-  return { packed, pack }
-}
-
-/** `sigmesh publish clamav ~` must not hand the keys to the world. @throws PublishError `source_unreadable`. */
-async function requireNoSecrets(place: OperatorDirectory, source: string): Promise<void> {
-  const [real, home, keys] = await Promise.all(
-    [source, place.path, place.keys].map(path => realpath(path).catch(() => resolve(path))),
-  )
-  const holds = (directory: string, path: string) => path === directory || path.startsWith(join(directory, '/'))
-  if (holds(real!, home!) || holds(keys!, real!))
-    throw new PublishError(
-      'source_unreadable',
-      `${source} holds the private keys in ${place.keys}; it is not published`,
-    )
+/** A new channel needs the list of channels signed, too. */
+function votesFor(repository: Repository, channel: string): (keyid: string) => boolean {
+  const roles = [channel, 'snapshot', 'timestamp', ...(repository.channels.has(channel) ? [] : ['targets'])]
+  return keyid => roles.some(role => roleOf(repository, role)?.keys.has(keyid))
 }
 
 /** The work with its channel in the repository. A new one is visible, and empty, before its first release is. */
@@ -134,53 +101,13 @@ async function withChannel(work: Work): Promise<Work> {
 
 async function bringOut(work: Work, packed: PackedRelease, pack: string): Promise<Release> {
   const { place, repository, channel, options } = work
-  const before = releasesIn(repository, channel)
-  const sequence = (before.at(-1)?.sequence ?? 0) + 1
-  const { full, torrent } = describeArtifact(repository, artifactName(channel, sequence), packed)
-  const { content, files, unpacked } = packed
-  const label = options.label === undefined ? {} : { label: options.label }
-  const release: Release = {
-    channel,
-    sequence,
-    published: formatTime(options.now),
-    ...label,
-    content,
-    files,
-    unpacked,
-    full,
-  }
-  const kept = [...before, release].slice(-Math.max(1, options.keepReleases ?? keptReleases))
-  const metadata = signReleases(repository, channel, kept, signingOf(work))
+  const { release, releases, torrent } = nextRelease(repository, channel, packed, options)
+  const metadata = signReleases(repository, channel, releases, signingOf(work))
   options.signal?.throwIfAborted()
   await storeArtifact(place, release, pack)
-  if (torrent) await writeFileDurably(join(place.served, torrentUrlPath(full)), torrent, publicFileMode)
+  if (torrent) await writeFileDurably(join(place.served, torrentUrlPath(release.full)), torrent, publicFileMode)
   await place.writeMetadata(metadata)
   return release
-}
-
-/**
- * The artifact as the manifest will name it, and its torrent. Bytes that a listed release has already (an older content that is published
- * again, the same in two channels) keep their torrent: the name of the first release is in it, and so in the infohash.
- */
-function describeArtifact(
-  repository: Repository,
-  name: string,
-  { artifact }: PackedRelease,
-): { full: Artifact; torrent?: Uint8Array } {
-  const listed = [...repository.channels.keys()].flatMap(channel => releasesIn(repository, channel))
-  const same = listed.find(({ full }) => full.sha256 === artifact.sha256)
-  if (same) return { full: same.full }
-  const { bytes, infohash } = makeMetainfo({ name, ...artifact })
-  const { sha256, length, pieceLength, piecesRoot } = artifact
-  return { full: { sha256, length, pieceLength, piecesRoot, infohash }, torrent: bytes }
-}
-
-async function storeArtifact(place: OperatorDirectory, release: Release, pack: string): Promise<void> {
-  const path = join(place.served, artifactUrlPath(release))
-  await makeDirectory(dirname(path), 0o755)
-  await onDisk(dirname(path), () => chmod(dirname(path), 0o755))
-  await onDisk(pack, () => chmod(pack, publicFileMode))
-  await renameDurably(pack, path)
 }
 
 function signingOf({ keyring, options: { now, lifetimes } }: Work): Signing {

@@ -17,16 +17,21 @@ export interface RefreshResult {
 
 /**
  * @param now ms since 1970.
+ * @param keys Where the keys are. Default: the directory's own; what is under a passphrase is not at hand here.
  * @returns Once readers see the new signatures.
  * @throws PublishError `repository_missing` | `_damaged` | `_refused`, `key_unusable`; StoreError `state_busy` during a publish,
  *   `disk_full` | `disk_failed`. Readers still have the old state.
  */
-export async function refreshMetadata(directory: string, now: number, lifetimes?: Lifetimes): Promise<RefreshResult> {
+export async function refreshMetadata(
+  directory: string,
+  now: number,
+  { lifetimes, keys }: { readonly lifetimes?: Lifetimes; readonly keys?: string } = {},
+): Promise<RefreshResult> {
   const place = new OperatorDirectory(resolve(directory))
   const lock = await place.lock()
   try {
     const repository = await place.readRepository()
-    const signing = { keyring: await loadKeyring(place.keys), now, ...(lifetimes && { lifetimes }) }
+    const signing = { keyring: await loadKeyring(keys ?? place.keys), now, ...(lifetimes && { lifetimes }) }
     const due = rolesDue(repository, now, lifetimes)
     const renewed = due.filter(role => canSign(repository, role, signing))
     await place.writeMetadata(renew(repository, renewed, signing))

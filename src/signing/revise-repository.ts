@@ -46,13 +46,16 @@ export function revise(before: Foundation, revision: Revision, signing: Signing)
 
   let snapshot = before.snapshot
   if (!revision.timestampOnly || !snapshot) {
-    const listed = [['targets', targets] as const, ...channels].map(([name, file]) => [`${name}.json`, describe(file)])
+    const listed = [['targets', targets] as const, ...channels].map(([name, file]) => [
+      `${name}.json`,
+      describeFile(file),
+    ])
     // A role once listed stays listed (spec 5.5.5), so what is there is only added to.
     const meta = { ...(snapshot?.signed.meta as JsonObject | undefined), ...Object.fromEntries(listed) }
     snapshot = resign('snapshot', 'snapshot', snapshot, { meta }, roles.snapshot, snapshotMs, signing)
     files.push(versioned('snapshot', snapshot))
   }
-  const meta = { 'snapshot.json': describe(snapshot) }
+  const meta = { 'snapshot.json': describeFile(snapshot) }
   const { bytes } = resign('timestamp', 'timestamp', before.timestamp, { meta }, roles.timestamp, timestampMs, signing)
   return [...files, { name: 'timestamp.json', bytes }]
 }
@@ -100,7 +103,7 @@ export function versioned(name: string, { bytes, body }: SignedFile<{ readonly v
   return { name: `${body.version}.${name}.json`, bytes }
 }
 
-function describe({ bytes, body }: SignedFile<{ readonly version: number }>): JsonObject {
+export function describeFile({ bytes, body }: SignedFile<{ readonly version: number }>): JsonObject {
   return { version: body.version, length: bytes.length, hashes: { sha256: sha256(bytes) } }
 }
 

@@ -33,3 +33,14 @@ function countVotes({ payload, signatures }: SignedFile<unknown>, { keys, thresh
   }
   return voters.size
 }
+
+/** Whose votes a file has, by key id; one id a key. All are verified, for who wants to know which signatures are still missing. */
+export function votersOf({ payload, signatures }: SignedFile<unknown>, { keys }: RoleKeys): string[] {
+  const voters = new Map<string, string>()
+  for (const { keyid, sig } of signatures) {
+    const key = keys.get(keyid)
+    if (key && !voters.has(key.identity) && verifySignature(key, payload, sig) && isAdmissible(key))
+      voters.set(key.identity, keyid)
+  }
+  return [...voters.values()]
+}

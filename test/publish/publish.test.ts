@@ -48,22 +48,27 @@ describe('a new repository', () => {
     const tree = await readTree(it.directory)
     for (const [path, value] of Object.entries(tree)) {
       const mode = value.slice(0, 3)
-      if (path === 'keys/') expect(mode).toBe('700')
+      if (path === 'keys/' || path === 'keys/online/') expect(mode).toBe('700')
       else if (path.startsWith('keys/') || path === 'lock') expect([path, mode]).toEqual([path, '600'])
       else expect([path, mode]).toEqual([path, path.endsWith('/') ? '755' : '644'])
     }
     const keys = Object.keys(tree).filter(path => path.startsWith('keys/'))
     expect(keys).toEqual([
       'keys/',
-      ...['clamav', 'root', 'snapshot', 'targets', 'timestamp'].map(role => `keys/${role}.json`),
+      'keys/clamav.json',
+      'keys/online/',
+      'keys/online/snapshot.json',
+      'keys/online/timestamp.json',
+      'keys/root.json',
+      'keys/targets.json',
     ])
   })
 
   test('is served without a byte of a key', async () => {
     const it = await operator()
     await it.release()
-    const secrets = Object.entries(await readTree(join(it.directory, 'keys'))).map(
-      ([, text]) => /"private": "(\w+)"/.exec(text)![1]!,
+    const secrets = Object.values(await readTree(join(it.directory, 'keys'))).flatMap(
+      text => /"private": "(\w+)"/.exec(text)?.[1] ?? [],
     )
     const served = Object.values(await readTree(it.served())).join('\n')
     expect(secrets).toHaveLength(5)
@@ -201,7 +206,7 @@ describe('nothing is published, and readers keep what they have', () => {
     ['the source has a link', 'source_unreadable', it => symlink('/etc/passwd', join(it.source, 'x'))],
     ['the source has a bad name', 'pack_path', it => writeFile(join(it.source, 'aux'), '')],
     ['a key may be read by others', 'key_unusable', it => chmod(join(it.directory, 'keys/root.json'), 0o640)],
-    ['a key is damaged', 'key_unusable', it => truncate(join(it.directory, 'keys/snapshot.json'), 100)],
+    ['a key is damaged', 'key_unusable', it => truncate(join(it.directory, 'keys/online/snapshot.json'), 100)],
     ['the key of the channel is gone', 'key_unusable', it => rm(join(it.directory, 'keys/clamav.json'))],
     [
       'the key is a link',

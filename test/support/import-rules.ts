@@ -35,7 +35,7 @@ const verifiers = ['src/signing/manifest.ts', 'src/store/artifact-store.ts']
 
 /** Code that can touch a private key, and what needs one. */
 const privateKeyCode =
-  /^src\/(signing\/(private-key|sign-metadata|create-repository|revise-repository|publish-operations)|publish\/)/
+  /^src\/(signing\/(private-key|key-protection|sign-metadata|create-repository|revise-repository|publish-operations|\w+-request)|publish\/)/
 
 /** Where the service of a node begins. */
 const nodeEntries = /^src\/(daemon\/|cli\/commands\/node\.ts$)/

@@ -1,8 +1,11 @@
 import { type Command, Option } from 'commander'
 import { formatBytes } from '../../core/units.ts'
+import type { PackProgress } from '../../publish/pack.ts'
 import type { PublishResult } from '../../publish/publish.ts'
+import { exitCodes } from '../exit-codes.ts'
 import { withExamples, withExitCodes } from '../help.ts'
 import { interruption } from '../interruption.ts'
+import { passphraseFrom, passphraseOption, printLines } from '../passphrase.ts'
 import { percent, release } from '../phrases.ts'
 import { printable } from '../printable.ts'
 import { progressLine } from '../progress-line.ts'
@@ -13,6 +16,10 @@ interface PublishFlags {
   readonly label?: string
   readonly createChannel?: true
   readonly force?: true
+  readonly passphraseFile?: string
+  readonly prepare?: string
+  readonly finish?: string[]
+  readonly onlineKeys?: string
 }
 
 export function publishCommand(program: Command): void {
@@ -22,8 +29,8 @@ export function publishCommand(program: Command): void {
     .description(
       'Pack, sign and publish a file or a directory as the next release of a channel. It becomes visible in one step at the end: interrupted anywhere, readers still have the release before.',
     )
-    .argument('<channel>', 'the channel')
-    .argument('<path>', 'what to publish: a file, or a directory with all regular files in it')
+    .argument('[channel]', 'the channel')
+    .argument('[path]', 'what to publish: a file, or a directory with all regular files in it')
     .addOption(
       new Option('-r, --repository <directory>', 'the one that `sigmesh init` made')
         .env('SIGMESH_REPOSITORY')
@@ -32,13 +39,29 @@ export function publishCommand(program: Command): void {
     .option('-l, --label <text>', 'what people call this release; shown by `sigmesh status`')
     .option('--create-channel', 'make the channel when there is none; it gets a key of its own')
     .option('--force', 'publish also when the newest release has the same content')
-    .action(async (channel: string, path: string, flags: PublishFlags) => {
+    .addOption(passphraseOption())
+    .option(
+      '--prepare <request>',
+      'pack, and write what is to be signed elsewhere with `sigmesh sign`; nothing is published',
+    )
+    .option('--finish <request...>', 'publish what was prepared: the signed request, or its copies')
+    .option(
+      '--online-keys <directory>',
+      'with --finish: the keys of snapshot and timestamp; default: those in the repository',
+    )
+    .action(async (channel: string | undefined, path: string | undefined, flags: PublishFlags) => {
+      if (flags.finish) return finish(flags.finish, flags)
+      if (channel === undefined || path === undefined)
+        return command.error('sigmesh: a channel and a path are needed, or --finish', { exitCode: exitCodes.usage })
+      if (flags.prepare !== undefined) return prepare(channel, path, flags.prepare, flags)
       const result = await publishAndShow(channel, path, flags)
       process.stdout.write(`${printable(describeResult(channel, result))}\n`)
     })
   withExamples(command, [
     ['sigmesh publish clamav /srv/signatures -r /srv/sigmesh', 'a directory'],
     ['sigmesh publish clamav daily.cvd --label "daily 27810"', 'a file, from within the repository'],
+    ['sigmesh publish clamav ./signatures --prepare next.request', 'to be signed where the key is'],
+    ['sigmesh publish --finish next.request', 'once it is signed'],
   ])
   withExitCodes(command, ['ok', 'failed', 'usage', 'interrupted'])
 }
@@ -49,11 +72,48 @@ async function publishAndShow(
   { repository, ...flags }: PublishFlags,
 ): Promise<PublishResult> {
   const { publish } = await import('../../publish/publish.ts')
+  const ask = passphraseFrom(flags.passphraseFile)
+  return withProgress(options => publish(repository, channel, path, { ...flags, ...options, ask }))
+}
+
+async function prepare(
+  channel: string,
+  path: string,
+  request: string,
+  { repository, label }: PublishFlags,
+): Promise<void> {
+  const { preparePublish } = await import('../../publish/prepare.ts')
+  const about = label === undefined ? {} : { label }
+  const made = await withProgress(options =>
+    preparePublish(repository, channel, path, request, { ...about, ...options }),
+  )
+  printLines([
+    `${channel}: prepared ${release({ sequence: made.sequence, label: made.label ?? null })}; nothing is published yet`,
+    `  sign    sigmesh sign ${request} --key KEY, where the key is`,
+    `  finish  sigmesh publish --finish ${request}, here`,
+  ])
+}
+
+async function finish(requests: readonly string[], { repository, onlineKeys }: PublishFlags): Promise<void> {
+  const { finishRequest } = await import('../../publish/prepare.ts')
+  const keys = onlineKeys === undefined ? {} : { keys: onlineKeys }
+  const { roles, releases } = await finishRequest(repository, requests, { now: Date.now(), ...keys })
+  printLines([
+    `in force now: ${roles.join(', ')}`,
+    ...releases.map(
+      made => `${made.channel}: published ${release({ sequence: made.sequence, label: made.label ?? null })}`,
+    ),
+  ])
+}
+
+/** Run packing work that Ctrl-C stops, and that shows how far it is. */
+async function withProgress<T>(
+  work: (options: { now: number; signal: AbortSignal; onProgress(progress: PackProgress): void }) => Promise<T>,
+): Promise<T> {
   using interrupted = interruption()
   const line = progressLine(process.stderr, styleFor(process.stderr, process.env))
   try {
-    return await publish(repository, channel, path, {
-      ...flags,
+    return await work({
       now: Date.now(),
       signal: interrupted.signal,
       onProgress: ({ done, total }) =>
