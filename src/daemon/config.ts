@@ -9,6 +9,8 @@
  *   [channels.clamav]
  *   path = "/var/lib/sigmesh/clamav"         # `current` in it is the release in force
  *   reload = ["clamdscan", "--reload"]
+ *
+ * Profiles for ClamAV, for YARA and for anything else: docs/profiles.
  */
 import { hostname } from 'node:os'
 import { resolve } from 'node:path'
@@ -51,24 +53,43 @@ const store = z
   })
   .prefault({})
 
-const channel = z.strictObject({
-  /** `directory`: versioned directories in `path`, and an atomic link `current` to the one in force. */
-  action: z.literal('directory').default('directory'),
-  path: absolutePath,
-  /** Run on the content before the switch. All commands: without a shell, and `{path}` in an argument is replaced (see consumer.ts). */
-  test: argv.optional(),
-  test_timeout_s: seconds.min(1).default(consumerDefaults.test_timeout_s),
-  /** Address space of the test, in MiB. */
-  test_memory_mib: wholeNumber.min(16).max(1_048_576).default(consumerDefaults.test_memory_mib),
-  /** Whom the test runs as when the daemon is root. */
-  test_user: userName.default(consumerDefaults.test_user),
-  /** Run after the switch. */
-  reload: argv.optional(),
-  reload_timeout_s: seconds.min(1).default(consumerDefaults.reload_timeout_s),
-  /** Run after that, until it succeeds or the time is over: then the release before comes back. */
-  health: argv.optional(),
-  health_timeout_s: seconds.min(1).default(consumerDefaults.health_timeout_s),
-})
+const channel = z
+  .strictObject({
+    /**
+     * `directory`: versioned directories in `path`, and an atomic link `current` to the one in force. `files`: the files of a release put
+     * into `path`, which exists already; see src/install/file-outlet.ts for what is atomic then.
+     */
+    action: z.enum(['directory', 'files']).default('directory'),
+    path: absolutePath,
+    /** For `files`: where the releases are kept. Default: in `state_dir`. */
+    releases: absolutePath.optional(),
+    /** For `files`: the user whom they are given to, with its group. Only root can give files away. */
+    owner: userName.optional(),
+    /** For `files`: permissions, octal. Default 0644. */
+    mode: z
+      .string()
+      .regex(/^0?[0-7]{3}$/, 'expected three octal digits, such as "0640"')
+      .optional(),
+    /** Run on the content before the switch. All commands: without a shell, and `{path}` in an argument is replaced (see consumer.ts). */
+    test: argv.optional(),
+    test_timeout_s: seconds.min(1).default(consumerDefaults.test_timeout_s),
+    /** Address space of the test, in MiB. */
+    test_memory_mib: wholeNumber.min(16).max(1_048_576).default(consumerDefaults.test_memory_mib),
+    /** Whom the test runs as when the daemon is root. */
+    test_user: userName.default(consumerDefaults.test_user),
+    /** Run after the switch. */
+    reload: argv.optional(),
+    reload_timeout_s: seconds.min(1).default(consumerDefaults.reload_timeout_s),
+    /** Run after that, until it succeeds or the time is over: then the release before comes back. */
+    health: argv.optional(),
+    health_timeout_s: seconds.min(1).default(consumerDefaults.health_timeout_s),
+  })
+  .superRefine((channel, context) => {
+    if (channel.action === 'files') return
+    for (const key of ['releases', 'owner', 'mode'] as const)
+      if (channel[key] !== undefined)
+        context.addIssue({ code: 'custom', path: [key], message: 'is for action = "files"' })
+  })
 
 export const nodeConfig = z.strictObject({
   origin: originUrl,

@@ -156,7 +156,17 @@ async function openChannels(
   const ledger = await Ledger.open(state_dir)
   const channels = Object.entries(accepted).map(([name, target]) =>
     start(
-      new Channel(name, { ...parts, trust, ledger, openInstaller: () => openInstaller(name, target, { clock, log }) }),
+      new Channel(name, {
+        ...parts,
+        trust,
+        ledger,
+        openInstaller: () =>
+          openInstaller(
+            name,
+            { ...target, releases: target.releases ?? join(state_dir, 'install', name) },
+            { clock, log },
+          ),
+      }),
     ),
   )
   for (const channel of channels) await channel.open()

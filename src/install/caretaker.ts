@@ -1,7 +1,7 @@
 /** Watches over the trees of a channel: which of them are still what was installed. */
 import type { Log } from '../core/log.ts'
 import type { RecordedRelease } from './install-record.ts'
-import { findDamage, findDeepDamage } from './installed-tree.ts'
+import { findDamage, findDeepDamage, type InstalledTree } from './installed-tree.ts'
 import type { ReleaseRoot } from './release-root.ts'
 
 export class Caretaker {
@@ -19,12 +19,12 @@ export class Caretaker {
 
   /** By names, types, sizes and modes, and by what `isRotten` has found. @throws StoreError `disk_failed`. */
   async isDamaged(release: RecordedRelease): Promise<boolean> {
-    return this.#rotten.has(release.directory) || this.#judge(release, await findDamage(this.#tree(release)))
+    return this.#rotten.has(release.directory) || this.#judge(release, await findDamage(this.tree(release)))
   }
 
   /** By every byte; remembered. @throws StoreError `disk_failed`. An aborted `signal` rejects with its reason. */
   async isRotten(release: RecordedRelease, signal?: AbortSignal): Promise<boolean> {
-    const rotten = this.#judge(release, await findDeepDamage(this.#tree(release), signal))
+    const rotten = this.#judge(release, await findDeepDamage(this.tree(release), signal))
     if (rotten) this.#rotten.add(release.directory)
     return rotten
   }
@@ -34,7 +34,7 @@ export class Caretaker {
     this.#rotten.delete(directory)
   }
 
-  #tree({ directory, content }: RecordedRelease) {
+  tree({ directory, content }: RecordedRelease): InstalledTree {
     return { directory: this.#root.releasePath(directory), indexPath: this.#root.indexPath(directory), content }
   }
 

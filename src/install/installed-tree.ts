@@ -50,15 +50,24 @@ export async function findDeepDamage(tree: InstalledTree, signal?: AbortSignal):
   )
 }
 
+/** What is in the tree, as it was signed; undefined when the index is missing or another. @throws StoreError `disk_failed`. */
+export async function contentOf({
+  indexPath,
+  content,
+}: Omit<InstalledTree, 'directory'>): Promise<readonly ContentFile[] | undefined> {
+  const index = await readSmallFile(indexPath, indexLimitBytes)
+  if (index === undefined || index === 'too large' || sha256(index) !== content) return undefined
+  return decodeContent(index)
+}
+
 async function eachFile(
-  { directory, indexPath, content }: InstalledTree,
+  tree: InstalledTree,
   look: (file: ContentFile, location: string) => Promise<string | undefined>,
 ): Promise<string | undefined> {
-  const index = await readSmallFile(indexPath, indexLimitBytes)
-  if (index === undefined || index === 'too large' || sha256(index) !== content)
-    return `${indexPath} is missing or not the signed content`
-  for (const file of decodeContent(index)) {
-    const location = join(directory, file.path)
+  const files = await contentOf(tree)
+  if (!files) return `${tree.indexPath} is missing or not the signed content`
+  for (const file of files) {
+    const location = join(tree.directory, file.path)
     const damage = await onDisk(location, async () => {
       try {
         return await look(file, location)
@@ -72,7 +81,8 @@ async function eachFile(
   return undefined
 }
 
-async function hashOf(location: string, signal?: AbortSignal): Promise<Sha256> {
+/** SHA-256 of a regular file; a link is not followed. What the disk throws passes through. */
+export async function hashOf(location: string, signal?: AbortSignal): Promise<Sha256> {
   await using handle = await open(location, constants.O_RDONLY | constants.O_NOFOLLOW)
   const hash = createHash('sha256')
   const chunk = Buffer.allocUnsafe(chunkBytes)

@@ -1,19 +1,3 @@
-/**
- * Putting releases of one channel in force on this machine. What is done, where and by which command says node.toml; what a publisher
- * signs only says what the bytes are.
- *
- *   journal ─ unpack to staging ─ test ─ place ─ switch the link ─ record ─ reload ─ health
- *                                                 ▲ the one moment at which consumers see the new release, whole
- *
- * Rules
- *  - killed before the switch, the next start undoes; killed after it, the next start finishes. There is no third state
- *  - a release is never replaced by an older one but by a roll back, and only a damaged tree by the same one
- *  - the last release that was loaded without complaint is kept beside the one in force
- *  - a reload or a health check that was cut off is run again; one that failed rolls back to that release, and where there is none,
- *    it is run again until it succeeds
- *  - what failed here is not tried again before something newer comes, or an admin says so
- */
-import { join } from 'node:path'
 import type { Clock } from '../core/clock.ts'
 import { InstallError } from '../core/errors.ts'
 import type { Stoppable } from '../core/lifecycle.ts'
@@ -25,25 +9,22 @@ import type { Verified } from '../core/verified.ts'
 import type { StoredArtifact } from '../store/artifact-store.ts'
 import { lockDirectory } from '../store/directory-lock.ts'
 import { writeFileDurably } from '../store/durable.ts'
-import { JsonFile } from '../store/json-file.ts'
 import { Mutex } from '../store/mutex.ts'
-import { Caretaker } from './caretaker.ts'
+import { findAccount } from './account.ts'
+import { ChannelDisk } from './channel-disk.ts'
 import { type ConsumerConfig, runHealth, runReload, runTest, type Subject } from './consumer.ts'
+import { FileOutlet } from './file-outlet.ts'
 import {
   checkOrder,
   describeRelease,
-  emptyRecord,
   type Hold,
-  heldDirectories,
   type InstallRecord,
-  installRecord,
   mayInstall,
   messageLimit,
   type RecordedRelease,
   type RefusedRelease,
   refusalOf,
   type Standing,
-  settle,
 } from './install-record.ts'
 import { ReleaseRoot } from './release-root.ts'
 import { checkSpace } from './space.ts'
@@ -54,8 +35,16 @@ const limits: PackLimits = { files: packLimitFiles, bytes: 64 * GiB }
 
 /** A channel's entry on the accept list of node.toml, in its words. */
 export interface InstallTarget extends ConsumerConfig {
-  /** Absolute. `current` in it is the release in force. */
+  /** `directory` is the default. */
+  readonly action?: 'directory' | 'files'
+  /** Absolute. For `directory`, `current` in it is the release in force; for `files`, its files stand in it. */
   readonly path: string
+  /** For `files`: where the releases are kept, in a directory of their own. Absolute. */
+  readonly releases?: string | undefined
+  /** For `files`: the user whom they are given to. */
+  readonly owner?: string | undefined
+  /** For `files`: permission bits, octal. */
+  readonly mode?: string | undefined
 }
 
 export type InstalledRelease = Omit<RecordedRelease, 'directory'>
@@ -72,31 +61,35 @@ export interface InstallerParts {
  * @throws InstallError `install_failed` when something stands in the way that sigmesh did not put there.
  */
 export async function openInstaller(channel: string, target: InstallTarget, parts: InstallerParts): Promise<Installer> {
-  const root = new ReleaseRoot(target.path)
+  const outlet = await openOutlet(target)
+  const root = new ReleaseRoot(outlet ? target.releases! : target.path)
   await root.makeDirectories()
   const lock = await lockDirectory(root.control)
-  return new Installer(channel, root, target, parts, lock)
+  return new Installer(channel, new ChannelDisk(channel, root, outlet, parts.log), target, parts, lock)
+}
+
+async function openOutlet({ action, path, releases, owner, mode = '0644' }: InstallTarget) {
+  if (action !== 'files') return undefined
+  if (releases === undefined) throw new TypeError('the action "files" needs a directory for its releases')
+  const account = owner === undefined ? undefined : await findAccount(owner, new AbortController().signal)
+  return new FileOutlet(path, { owner: account, mode: Number.parseInt(mode, 8) })
 }
 
 export class Installer implements Stoppable {
   readonly #channel: string
-  readonly #root: ReleaseRoot
+  readonly #disk: ChannelDisk
   readonly #target: InstallTarget
   readonly #parts: InstallerParts
   readonly #lock: Stoppable
-  readonly #record: JsonFile<InstallRecord>
   readonly #turns = new Mutex()
-  readonly #caretaker: Caretaker
 
   /** Use `openInstaller`. */
-  constructor(channel: string, root: ReleaseRoot, target: InstallTarget, parts: InstallerParts, lock: Stoppable) {
+  constructor(channel: string, disk: ChannelDisk, target: InstallTarget, parts: InstallerParts, lock: Stoppable) {
     this.#channel = channel
-    this.#root = root
+    this.#disk = disk
     this.#target = target
     this.#parts = parts
     this.#lock = lock
-    this.#caretaker = new Caretaker(channel, root, parts.log)
-    this.#record = new JsonFile(join(root.control, 'install.json'), installRecord)
   }
 
   /**
@@ -107,9 +100,10 @@ export class Installer implements Stoppable {
    */
   recover(signal?: AbortSignal): Promise<void> {
     return this.#turns.run(async () => {
-      await this.#root.removeLeftovers()
-      const { installed } = await this.#settle()
-      if (installed) await this.#caretaker.isRotten(installed, signal)
+      await this.#disk.root.removeLeftovers()
+      const record = await this.#disk.settle()
+      if (!record.installed || (await this.#disk.caretaker.isRotten(record.installed, signal))) return
+      if (await this.#disk.mend(record)) await this.#disk.write({ ...record, reloadPending: true })
     })
   }
 
@@ -120,11 +114,11 @@ export class Installer implements Stoppable {
    * @throws StoreError `disk_failed`.
    */
   async installed(): Promise<InstalledRelease | undefined> {
-    const record = await this.#read()
-    const inForce = await this.#root.inForce()
+    const record = await this.#disk.read()
+    const inForce = await this.#disk.root.inForce()
     // In the middle of an install, the link may be ahead of the record.
     const release = [record.next?.installed, record.installed].find(one => one?.directory === inForce)
-    if (!release || (await this.#caretaker.isDamaged(release))) return undefined
+    if (!release || !(await this.#disk.isWhole(release))) return undefined
     const { directory, ...installed } = release
     return installed
   }
@@ -142,10 +136,10 @@ export class Installer implements Stoppable {
    */
   install(content: Verified<StoredArtifact>, release: Verified<Release>, signal: AbortSignal): Promise<void> {
     return this.#turns.run(async () => {
-      const record = await this.#settle()
+      const record = await this.#disk.settle()
       if (release.channel !== this.#channel) throw new Error('unreachable: a release of another channel')
       checkOrder(record, release)
-      if (!(await this.#isInForce(record, release))) await this.#replace(record, content, release, signal)
+      if (!(await this.#disk.isInForce(record, release))) await this.#replace(record, content, release, signal)
       await this.#bringUp(signal)
     })
   }
@@ -157,7 +151,7 @@ export class Installer implements Stoppable {
    */
   finishReload(signal: AbortSignal): Promise<void> {
     return this.#turns.run(async () => {
-      await this.#settle()
+      await this.#disk.settle()
       await this.#bringUp(signal)
     })
   }
@@ -169,7 +163,7 @@ export class Installer implements Stoppable {
    */
   rollBack(signal: AbortSignal): Promise<void> {
     return this.#turns.run(async () => {
-      const record = await this.#settle()
+      const record = await this.#disk.settle()
       const { installed } = record
       if (!installed || !(await this.#canGoBack(record)))
         throw new InstallError(
@@ -195,7 +189,7 @@ export class Installer implements Stoppable {
 
   /** What the record says; the disk is not asked. @throws StoreError; InstallError `install_failed`. */
   async standing(): Promise<Standing> {
-    return this.#read()
+    return this.#disk.read()
   }
 
   /** Those that may be installed here by themselves: see `mayInstall`. @throws as `standing`. */
@@ -216,41 +210,42 @@ export class Installer implements Stoppable {
     signal: AbortSignal,
   ) {
     const { clock } = this.#parts
-    await this.#root.checkLink()
-    await checkSpace(this.#root.control, release)
-    const directory = await this.#root.freeName(release.sequence, release.content)
+    await this.#disk.root.checkLink()
+    for (const place of this.#disk.places) await checkSpace(place, release)
+    const directory = await this.#disk.root.freeName(release.sequence, release.content)
     const installed = describeRelease(release, directory, clock.now())
     // What is refused and newer than this stays so: this one only repairs.
     const refused = record.refused && record.refused.sequence > release.sequence ? record.refused : null
-    const next = { installed, previous: await this.#toKeep(record, release), refused }
+    const next = { installed, previous: await this.#disk.toKeep(record, release), refused }
     try {
-      await this.#record.write({ ...record, next })
+      await this.#disk.write({ ...record, next })
       this.#step('journalled', release)
-      const files = await unpack(content, release, this.#root.staging, limits, signal)
+      const files = await unpack(content, release, this.#disk.root.staging, limits, signal)
       this.#step('unpacked', release)
-      await runTest(this.#target, this.#root.staging, this.#subject(installed, record.installed), signal)
+      await this.#disk.check(record, files)
+      await runTest(this.#target, this.#disk.root.staging, this.#subject(installed, record.installed), signal)
       this.#step('tested', release)
-      await writeFileDurably(this.#root.indexPath(directory), encodeContent(files))
-      await this.#root.place(directory)
-      this.#caretaker.forget(directory)
+      await writeFileDurably(this.#disk.root.indexPath(directory), encodeContent(files))
+      await this.#disk.root.place(directory)
+      this.#disk.caretaker.forget(directory)
       this.#step('placed', release)
       signal.throwIfAborted()
-      await this.#root.switchTo(directory)
+      await this.#disk.root.switchTo(directory)
       this.#step('switched', release)
-      await this.#settle()
+      await this.#disk.settle()
       this.#step('recorded', release)
     } catch (error) {
       // Also a switch that "failed" may have happened: the link decides. If the disk refuses this too, the next call does it.
-      const settled = await this.#settle().catch(() => undefined)
+      const settled = await this.#disk.settle().catch(() => undefined)
       if (settled && isVerdict(error))
-        await this.#record.write({ ...settled, refused: refusalOf(installed, error, this.#parts.clock.now()) })
+        await this.#disk.write({ ...settled, refused: refusalOf(installed, error, this.#parts.clock.now()) })
       throw error
     }
   }
 
   /** What remains to be done after a switch, until the consumer works with the release; or back to the one before. */
   async #bringUp(signal: AbortSignal): Promise<void> {
-    const record = await this.#read()
+    const record = await this.#disk.read()
     const { installed, previous } = record
     const failure = await this.#load(record, signal)
     if (!failure) return
@@ -279,7 +274,7 @@ export class Installer implements Stoppable {
       throw error
     }
     this.#step('healthy', installed)
-    await this.#record.write({ ...(await this.#read()), reloadPending: false })
+    await this.#disk.write({ ...(await this.#disk.read()), reloadPending: false })
     return undefined
   }
 
@@ -289,54 +284,25 @@ export class Installer implements Stoppable {
     const at = this.#parts.clock.now()
     const next = { installed: { ...previous!, since: at }, previous: null, refused: refusalOf(installed!, why, at) }
     this.#step('undoing', installed!)
-    await this.#record.write({ ...record, next })
+    await this.#disk.write({ ...record, next })
     this.#step('undo journalled', installed!)
-    await this.#root.switchTo(previous!.directory)
+    await this.#disk.root.switchTo(previous!.directory)
     this.#step('undone', installed!)
-    return this.#load(await this.#settle(), signal)
+    return this.#load(await this.#disk.settle(), signal)
   }
 
   async #canGoBack({ previous }: InstallRecord): Promise<boolean> {
-    return previous !== null && !(await this.#caretaker.isRotten(previous))
+    return previous !== null && !(await this.#disk.caretaker.isRotten(previous))
   }
 
   #subject(release: RecordedRelease, before: RecordedRelease | null): Subject {
-    const path = this.#root.releasePath(release.directory)
-    const previous = before ? this.#root.releasePath(before.directory) : undefined
-    return { channel: this.#channel, release, path, current: this.#root.current, previous }
+    const path = this.#disk.root.releasePath(release.directory)
+    const previous = before ? this.#disk.root.releasePath(before.directory) : undefined
+    return { channel: this.#channel, release, path, current: this.#disk.current, previous }
   }
 
   #amend(change: Partial<Pick<InstallRecord, 'hold' | 'refused'>>): Promise<void> {
-    return this.#turns.run(async () => this.#record.write({ ...(await this.#settle()), ...change }))
-  }
-
-  /** Bring the record in line with the link after an install that was cut off, and remove what nobody needs. */
-  async #settle(): Promise<InstallRecord> {
-    const record = await this.#read()
-    const settled = settle(record, await this.#root.inForce())
-    if (settled !== record) await this.#record.write(settled)
-    await this.#root.sweep(heldDirectories(settled))
-    return settled
-  }
-
-  async #isInForce({ installed }: InstallRecord, { sequence }: Release): Promise<boolean> {
-    if (installed?.sequence !== sequence || (await this.#root.inForce()) !== installed.directory) return false
-    return !(await this.#caretaker.isDamaged(installed))
-  }
-
-  /** Which release to keep beside the new one: the last that consumers have loaded. A damaged tree, or the same again, is none. */
-  async #toKeep({ installed, previous, reloadPending }: InstallRecord, { content }: Release) {
-    if (!installed || installed.content === content || (await this.#caretaker.isDamaged(installed))) return previous
-    return reloadPending ? (previous ?? installed) : installed
-  }
-
-  async #read(): Promise<InstallRecord> {
-    const record = (await this.#record.read()) ?? emptyRecord(this.#channel)
-    if (record.channel === this.#channel) return record
-    throw new InstallError(
-      'install_failed',
-      `${this.#root.path} holds releases of the channel ${record.channel}; give ${this.#channel} a path of its own`,
-    )
+    return this.#turns.run(async () => this.#disk.write({ ...(await this.#disk.settle()), ...change }))
   }
 
   #step(step: string, { sequence }: Pick<Release, 'sequence'>): void {

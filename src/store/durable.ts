@@ -19,6 +19,11 @@ import { isSystemError, onDisk } from './disk-error.ts'
 // Without the name itself, which may be as long as the file system allows already.
 const leftover = /^\.sigmesh-[0-9a-f]{12}\.tmp$/
 
+/** Is `name` one that `temporaryBeside` makes? */
+export function isTemporaryName(name: string): boolean {
+  return leftover.test(name)
+}
+
 /** A new name beside `path` that nobody else has, and that `removeLeftovers` knows after a crash. */
 export function temporaryBeside(path: string): string {
   return join(dirname(path), `.sigmesh-${randomBytes(6).toString('hex')}.tmp`)

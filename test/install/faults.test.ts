@@ -2,21 +2,30 @@
 import { join } from 'node:path'
 import { describe, expect, test, vi } from 'vitest'
 import { silentLog } from '../../src/core/log.ts'
-import { type Installer, openInstaller } from '../../src/install/installer.ts'
+import { type Installer, type InstallTarget, openInstaller } from '../../src/install/installer.ts'
 import { atEveryPoint, faultModes } from '../support/faulty-disk.ts'
 import { releaseOf } from '../support/release.ts'
-import { readTree, scratchDir } from '../support/scratch.ts'
+import { readTree, scratchDir, writeTree } from '../support/scratch.ts'
 
 vi.mock('node:fs/promises', async real => (await import('../support/faulty-disk.ts')).makeFaulty(await real()))
 
-const trees = { 1: { 'daily.ndb': 'one' }, 2: { 'daily.ndb': 'two', 'rules/b.yar': 'b' } }
+const trees = { 1: { 'daily.ndb': 'one', old: 'o' }, 2: { 'b.yar': 'b', 'daily.ndb': 'two' } }
 const whole = {
-  1: { 'daily.ndb': '644 one' },
-  2: { 'daily.ndb': '644 two', 'rules/': '755', 'rules/b.yar': '644 b' },
+  1: { 'daily.ndb': '644 one', old: '644 o' },
+  2: { 'b.yar': '644 b', 'daily.ndb': '644 two' },
 }
 
-async function open(path: string): Promise<Installer> {
-  const target = { path, reload: ['true'], reload_timeout_s: 10 }
+type Action = NonNullable<InstallTarget['action']>
+
+/** A place for `action`; the releases of `files` stand in `releases` beside it. */
+async function place(action: Action): Promise<string> {
+  const path = join(await scratchDir(), 'clamav')
+  if (action === 'files') await writeTree(path, { 'local.ign2': 'mine' })
+  return path
+}
+
+async function open(path: string, action: Action): Promise<Installer> {
+  const target: InstallTarget = { path, action, releases: join(path, '../releases'), reload: ['true'] }
   const installer = await openInstaller('clamav', target, { clock: Date, log: silentLog })
   await installer.recover()
   return installer
@@ -36,13 +45,14 @@ async function install(
 }
 
 /** What the installer says, after a look at what a consumer sees. */
-async function inForce(installer: Installer, path: string): Promise<number> {
+async function inForce(installer: Installer, path: string, action: Action): Promise<number> {
   const sequence = (await installer.installed())?.sequence as keyof typeof whole
-  expect(await readTree(`${join(path, 'current')}/`)).toEqual(whole[sequence])
+  const seen = await readTree(action === 'files' ? path : `${join(path, 'current')}/`)
+  expect(seen).toEqual({ ...whole[sequence], ...(action === 'files' && { 'local.ign2': '644 mine' }) })
   return sequence
 }
 
-describe('a change to the disk', () => {
+describe.each(['directory', 'files'] as const)('a change to the disk by the action %s', action => {
   test.each([
     ['failed', 'ENOSPC', 'disk_full'],
     ['failed but persisted', 'EIO', 'disk_failed'],
@@ -50,17 +60,17 @@ describe('a change to the disk', () => {
     'that %s with %s: the release in force is told truly, and the next try succeeds',
     async (mode, errno, code) => {
       const points = await atEveryPoint(mode, errno, async faulty => {
-        const path = join(await scratchDir(), 'clamav')
-        const installer = await open(path)
+        const path = await place(action)
+        const installer = await open(path, action)
         await install(installer, 1)
         const error = await install(installer, 2, faulty).catch(caught => caught)
         if (error) expect(error).toMatchObject({ code })
-        const sequence = await inForce(installer, path)
+        const sequence = await inForce(installer, path, action)
         expect(error ? [1, 2] : [2]).toContain(sequence)
         await install(installer, 2)
-        expect(await inForce(installer, path)).toBe(2)
+        expect(await inForce(installer, path, action)).toBe(2)
         await installer.stop()
-        await expectTidy(path)
+        await expectTidy(action === 'files' ? join(path, '../releases') : path)
       })
       expect(points).toBeGreaterThan(30)
     },
@@ -68,20 +78,20 @@ describe('a change to the disk', () => {
 
   test.each(faultModes)('that %s and is the last before a crash: the next start finishes or undoes', async mode => {
     const points = await atEveryPoint(mode, 'crash', async faulty => {
-      const path = join(await scratchDir(), 'clamav')
-      const before = await open(path)
+      const path = await place(action)
+      const before = await open(path, action)
       await install(before, 1)
       const survived = await install(before, 2, faulty).then(
         () => true,
         () => false,
       )
       await before.stop()
-      const installer = await open(path)
-      expect(survived ? [2] : [1, 2]).toContain(await inForce(installer, path))
+      const installer = await open(path, action)
+      expect(survived ? [2] : [1, 2]).toContain(await inForce(installer, path, action))
       await install(installer, 2)
-      expect(await inForce(installer, path)).toBe(2)
+      expect(await inForce(installer, path, action)).toBe(2)
       await installer.stop()
-      await expectTidy(path)
+      await expectTidy(action === 'files' ? join(path, '../releases') : path)
     })
     expect(points).toBeGreaterThan(30)
   })

@@ -13,7 +13,18 @@ import type * as fs from 'node:fs/promises'
 export const faultModes = ['failed', 'failed but persisted'] as const
 export type FaultMode = (typeof faultModes)[number]
 
-const changing = new Set(['rename', 'rm', 'mkdir', 'symlink', 'unlink', 'truncate', 'chmod', 'sync', 'datasync'])
+const changing = new Set([
+  'rename',
+  'rm',
+  'mkdir',
+  'symlink',
+  'unlink',
+  'truncate',
+  'chmod',
+  'chown',
+  'sync',
+  'datasync',
+])
 const changingWithData = new Set(['write', 'writeFile'])
 
 let armed: { point: number; mode: FaultMode; code: string } | undefined

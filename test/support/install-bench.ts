@@ -23,7 +23,7 @@ export async function bench(target: Partial<InstallTarget> = {}): Promise<Bench>
   let time = 1_795_000_000_000
   const clock = { now: () => time++ }
   const open = async (some: Partial<InstallTarget>) => {
-    const installer = await openInstaller('clamav', { path, reload_timeout_s: 10, ...some }, { clock, log })
+    const installer = await openInstaller('clamav', { path, ...some }, { clock, log })
     onTestFinished(() => installer.stop())
     await installer.recover()
     return installer

@@ -8,18 +8,20 @@
 
 import { systemClock } from '../../src/core/clock.ts'
 import { silentLog } from '../../src/core/log.ts'
-import { openInstaller } from '../../src/install/installer.ts'
+import { type InstallTarget, openInstaller } from '../../src/install/installer.ts'
 import { releaseOf } from './release.ts'
 
 export interface InstallTask {
   readonly path: string
+  /** More of the channel's entry in node.toml. */
+  readonly target?: Partial<InstallTarget>
   readonly tree: Readonly<Record<string, string>>
   readonly sequence: number
   readonly reload?: readonly string[]
   readonly dieAt?: string
 }
 
-const { path, tree, sequence, reload, dieAt } = JSON.parse(process.argv[2]!) as InstallTask
+const { path, target, tree, sequence, reload, dieAt } = JSON.parse(process.argv[2]!) as InstallTask
 const log = {
   ...silentLog,
   debug({ step }: Readonly<Record<string, unknown>>) {
@@ -27,7 +29,7 @@ const log = {
     if (step === dieAt) process.kill(process.pid, 'SIGKILL')
   },
 }
-const installer = await openInstaller('clamav', { path, reload, reload_timeout_s: 10 }, { clock: systemClock, log })
+const installer = await openInstaller('clamav', { path, reload, ...target }, { clock: systemClock, log })
 await installer.recover()
 const { release, content } = releaseOf(tree, sequence)
 await using artifact = await content()
