@@ -22,7 +22,7 @@ export interface ControlHandlers {
   /** @param limit 1 to `mostHistoryEntries`: the newest so many, the newest last. */
   history(limit: number): readonly HistoryEntry[]
   /**
-   * Run a cycle of `channel`, or of all channels, or join the one that runs.
+   * Run a cycle of `channel`, or of all channels; where one is under way, after it.
    * @param signal Ends the waiting, not the cycle.
    * @param retry Try again what failed here before.
    * @throws ControlError `daemon_refused` when the node has no such channel.

@@ -51,7 +51,7 @@ export function handlersOf(parts: NodeParts): ControlHandlers {
       const run = async (channel: Channel) => {
         // What cannot be forgotten now, the cycle finds out of order too, and tells.
         if (retry) await channel.retry().catch(() => {})
-        return runners.get(channel.name)!.run()
+        return runners.get(channel.name)!.runAfresh()
       }
       return unlessGone(Promise.all(wanted.map(run)), signal)
     },

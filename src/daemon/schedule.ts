@@ -1,6 +1,6 @@
 /**
  * When cycles run: by the clock (node-cron, with jitter so that a company does not ask all at once), at once on demand, and after
- * a failure again with growing pauses. One runner a channel; a trigger during a run joins that run.
+ * a failure again with growing pauses. One runner a channel, one run at a time.
  */
 import { createTask, validate } from 'node-cron'
 import type { Clock } from '../core/clock.ts'
@@ -69,6 +69,11 @@ const longestRetryMs = 15 * minute
 export interface Runner<Result> extends Stoppable {
   /** Run now, or join the run under way. */
   run(): Promise<Result>
+  /**
+   * As `run`, but the run under way does not do: it may have looked before the news that somebody knows of. Then one more comes after it,
+   * however many ask for it meanwhile. When the runner is stopped before that, the result of the run under way.
+   */
+  runAfresh(): Promise<Result>
   /** Wall time of the retry that is planned after a failure, ms since 1970. */
   readonly retryAt: number | undefined
 }
@@ -86,6 +91,7 @@ export function startRunner<Result extends { readonly outcome: string }>(
 ): Runner<Result> {
   const ended = new AbortController()
   let running: Promise<Result> | undefined
+  let following: Promise<Result> | undefined
   let failures = 0
   let planned: { cancel: AbortController; at: number } | undefined
 
@@ -94,6 +100,15 @@ export function startRunner<Result extends { readonly outcome: string }>(
       running = undefined
     })
     return running
+  }
+
+  const runAfresh = (): Promise<Result> => {
+    if (!running) return run()
+    following ??= running.then(result => {
+      following = undefined
+      return ended.signal.aborted ? result : run()
+    })
+    return following
   }
 
   const once = async (): Promise<Result> => {
@@ -118,6 +133,7 @@ export function startRunner<Result extends { readonly outcome: string }>(
 
   return {
     run,
+    runAfresh,
     get retryAt() {
       return planned?.at
     },

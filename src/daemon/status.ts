@@ -135,7 +135,7 @@ export type HistoryEntry = z.infer<typeof historyEntry>
 export const holdResult = z.strictObject({ channel: channelName, hold: channelHold.nullable() })
 export type HoldResult = z.infer<typeof holdResult>
 
-/** The answer to `update`: how the cycle that it started, or joined, ended; and to `rollback`. `current` with an error: what is newest has failed here. */
+/** The answer to `update`: how the cycle ended that began after it was asked for; and to `rollback`. `current` with an error: what is newest has failed here. */
 export const cycleResult = z.strictObject({
   channel: channelName,
   outcome: z.enum(['installed', 'current', 'failed']),

@@ -31,6 +31,42 @@ describe('the runner', () => {
     await runner.stop()
   })
 
+  /** Runs that end when the test says so. */
+  function gated() {
+    const ends: ((outcome: string) => void)[] = []
+    const work = (signal: AbortSignal) =>
+      new Promise<{ outcome: string }>(resolve => {
+        ends.push(outcome => resolve({ outcome }))
+        signal.addEventListener('abort', () => resolve({ outcome: 'failed' }))
+      })
+    return { ends, runner: startRunner(work, { retryMs: second, clock: new ManualClock(), random: () => 0 }) }
+  }
+
+  test('somebody who knows of news waits for a run that began after he asked; all who ask meanwhile for the same one', async () => {
+    const { ends, runner } = gated()
+    const first = runner.run()
+    const asked = [runner.runAfresh(), runner.runAfresh()]
+    ends[0]!('current')
+    expect(await first).toEqual({ outcome: 'current' })
+    expect(ends).toHaveLength(2)
+    ends[1]!('installed')
+    expect(await Promise.all(asked)).toEqual([{ outcome: 'installed' }, { outcome: 'installed' }])
+    const idle = runner.runAfresh()
+    ends[2]!('current')
+    expect(await idle).toEqual({ outcome: 'current' })
+    expect(ends).toHaveLength(3)
+    await runner.stop()
+  })
+
+  test('stopped while somebody waits for the run after this one: that run never begins', async () => {
+    const { ends, runner } = gated()
+    void runner.run()
+    const waiting = runner.runAfresh()
+    await runner.stop()
+    expect(await waiting).toEqual({ outcome: 'failed' })
+    expect(ends).toHaveLength(1)
+  })
+
   test('after a failure it tries again by itself, with pauses that double up to 15 minutes', async () => {
     const { runs, clock, runner } = failing(8)
     await runner.run()
