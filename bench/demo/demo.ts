@@ -30,6 +30,8 @@ Options:
   --latency MS   round trip of the line (default 20)
   --keep         leave everything running at the end and say how to look around
   --help         print this and end
+
+Exit codes: 0 every tree is identical to its source; 1 one is not, or something failed; 2 wrong words.
 `
 
 export interface DemoOptions {
@@ -199,14 +201,31 @@ async function lookAround(home: string, nodes: readonly DemoNode[], signal: Abor
   })
 }
 
-const options = readArguments(process.argv.slice(2))
-if (!options) process.stdout.write(usage)
-else {
+/** Also when interrupted, or when nobody reads any more (`npm run demo | head`), everything is taken down first. */
+async function main(args: readonly string[]): Promise<number> {
+  let options: DemoOptions | undefined
+  try {
+    options = readArguments(args)
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error
+    console.error(`demo: ${error.message}\n\n${usage}`)
+    return 2
+  }
+  if (!options) {
+    process.stdout.write(usage)
+    return 0
+  }
   const interrupted = new AbortController()
   for (const name of ['SIGINT', 'SIGTERM'] as const)
     process.once(name, () => interrupted.abort(new Error(`stopped by ${name}`)))
-  process.exitCode = await runDemo(options, interrupted.signal).catch(error => {
+  process.stdout.on('error', () => interrupted.abort(new Error('nobody reads the output')))
+  process.stderr.on('error', () => {})
+  try {
+    return await runDemo(options, interrupted.signal)
+  } catch (error) {
     console.error(`demo: ${error instanceof Error ? error.message : error}`)
     return 1
-  })
+  }
 }
+
+process.exitCode = await main(process.argv.slice(2))

@@ -93,6 +93,33 @@ test.each<[string, Attack, RegExp]>([
   240_000,
 )
 
+test.each<[string, Attack, RegExp]>([
+  ['a bit of the top targets role is flipped', metadata(/^\d+\.targets\.json$/), /^metadata_mismatch$/],
+  [
+    'a second root appears that is the first one with a flipped bit',
+    async site => {
+      await cp(site.served('metadata', '1.root.json'), site.served('metadata', '2.root.json'))
+      await flip(site.served('metadata', '2.root.json'))
+    },
+    /^metadata_(unsigned|malformed|mismatch)$/,
+  ],
+])('%s: a new machine installs nothing, and everything when it is mended', async (_, attack, code) => {
+  const site = await openSite({ nodes: 1, node: { retry_s: 1 } })
+  const node = site.nodes[0]!
+  const source = await writePayload(site.home, MiB, 1)
+  await site.publish(source)
+  await cp(site.served(), join(site.home, 'intact'), { recursive: true })
+  await attack(site)
+  expect(await node.update()).toMatchObject({ outcome: 'failed', error: { code: expect.stringMatching(code) } })
+  expect(await node.installed()).toBeUndefined()
+  expect((await node.status()).failure).toMatchObject({ code: expect.stringMatching(code) })
+
+  await rm(site.served(), { recursive: true })
+  await cp(join(site.home, 'intact'), site.served(), { recursive: true })
+  await expect.poll(async () => (await node.status()).installed?.sequence, { timeout: 60_000 }).toBe(1)
+  expect(contents(await node.installed())).toEqual(contents(await readTree(source)))
+})
+
 /** The node has seen the newest metadata, but could not fetch the artifact: so it is at release 1, and trusts version 2. */
 async function seeMetadataOnly(site: Site): Promise<void> {
   const path = await artifact(site)
