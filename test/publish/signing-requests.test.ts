@@ -189,6 +189,24 @@ describe('a release', () => {
     expect(await it.served()).toEqual(before)
   })
 
+  test('27: whose keys count says the repository, not the request: a stranger who lists himself in it is signatures_missing', async () => {
+    const { prepare, begin, change, sign, finish, at, served } = await published()
+    await prepare('daily')
+    await begin('next')
+    await change('next', 'clamav', { add: ['dave'] })
+    const [daily, next] = await Promise.all(
+      ['daily', 'next'].map(async name => JSON.parse(await readFile(at(name), 'utf8'))),
+    )
+    await writeFile(
+      at('daily'),
+      JSON.stringify({ ...daily, published: { ...daily.published, targets: next.next.targets } }),
+    )
+    await sign('daily', 'dave')
+    const before = await served()
+    await expect(finish('daily')).rejects.toMatchObject({ code: 'signatures_missing' })
+    expect(await served()).toEqual(before)
+  })
+
   test('is asked for once: a request that is half signed is not overwritten', async () => {
     const { prepare, at } = await published()
     await prepare('daily')

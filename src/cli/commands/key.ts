@@ -66,6 +66,7 @@ function listCommand(group: Command): void {
       const columns = [{ title: 'file' }, { title: 'key id' }, { title: 'kept' }, { title: 'signs', wraps: true }]
       process.stdout.write(`${renderTable(style, columns, printable(rows))}\n`)
     })
+  withExamples(command, [['sigmesh key list -r /srv/sigmesh', 'those on the origin']])
   withExitCodes(command, ['ok', 'failed', 'usage'])
 }
 
@@ -83,6 +84,7 @@ function inspectCommand(group: Command): void {
       const { id, protection, roles, publicKey } = await describeKey(file, repository)
       printLines([`key id  ${id}`, `public  ${publicKey}`, `kept    ${protection}`, `signs   ${roles}`])
     })
+  withExamples(command, [['sigmesh key inspect root-alice.json', 'to read its id out to the others']])
   withExitCodes(command, ['ok', 'failed', 'usage'])
 }
 

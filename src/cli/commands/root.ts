@@ -91,6 +91,7 @@ function removeKeyCommand(group: Command): void {
       const { changeRequest } = await import('../../publish/trust-request.ts')
       await show(await changeRequest(request, role, { remove: ids, threshold }, { now: Date.now() }))
     })
+  withExamples(command, [['sigmesh root remove-key next.request root 5a3f', 'by the first digits of its id']])
   withExitCodes(command, ['ok', 'failed', 'usage'])
 }
 
@@ -110,6 +111,7 @@ function publishCommand(group: Command): void {
       const { roles } = await publishTrust(flags.repository, requests, { now: Date.now(), ...keys })
       printLines([`in force now: ${roles.join(', ')}`])
     })
+  withExamples(command, [['sigmesh root publish alice/next.request bob/next.request', 'copies that were signed apart']])
   withExitCodes(command, ['ok', 'failed', 'usage'])
 }
 
