@@ -79,8 +79,9 @@ async function typed(prompt: string, key: string): Promise<string> {
   const { stdin, stderr } = process
   if (!stdin.isTTY)
     throw new PublishError('key_locked', `${key} is under a passphrase, and nobody is here to ask`, { key })
-  stderr.write(printable(prompt))
+  // The echo ends before the question is seen: whoever answers at once is not shown either.
   stdin.setRawMode(true)
+  stderr.write(printable(prompt))
   try {
     return await lineOf(stdin)
   } finally {
