@@ -10,7 +10,7 @@
 import { TrustError } from '../core/errors.ts'
 import { z } from '../core/schema.ts'
 import { canonicalJson } from './canonical-json.ts'
-import { type JsonObject, parseJson } from './json.ts'
+import { isJsonObject, type JsonObject, parseJson } from './json.ts'
 import {
   delegationsShape,
   fileShape,
@@ -48,9 +48,16 @@ const header = <Type extends string>(type: Type) => ({
 })
 
 function shapes(rules: Rules) {
-  const roles = z
+  // The others must at least be roles. zod passes over the name `__proto__` without looking, so that one is no name of a role.
+  const known = z
     .object({ root: roleShape, targets: roleShape, snapshot: roleShape, timestamp: roleShape })
     .catchall(roleShape)
+  const roles = z
+    .custom<z.input<typeof known>>(
+      value => isJsonObject(value) && !Object.hasOwn(value, '__proto__'),
+      'expected roles, none of them named __proto__',
+    )
+    .pipe(known)
   return {
     root: z
       .looseObject({

@@ -246,6 +246,13 @@ describe('refused by both', () => {
           signed.roles.mirrors = null
         }),
     ],
+    [
+      'the same under the name __proto__',
+      it =>
+        it.edit('root', signed => {
+          Object.defineProperty(signed.roles, '__proto__', { value: null, enumerable: true })
+        }),
+    ],
   ])('%s', async (_, attack) => {
     const repository = new GeneratedRepository(plainShape)
     attack(repository)
