@@ -11,7 +11,7 @@ import { BufferPool } from './buffer-pool.ts'
 import { Evidence } from './evidence.ts'
 import type { Block, PartialPiece } from './partial-piece.ts'
 import type { Peer } from './peer.ts'
-import { Picker } from './picker.ts'
+import { overdueMs, Picker } from './picker.ts'
 import type { Request } from './pipeline.ts'
 import { type Experience, grantsFor } from './trust.ts'
 
@@ -43,6 +43,7 @@ export class Download {
   /** Peers that could be asked if there were something to ask for. */
   readonly #hungry = new Set<Peer>()
   #waking: NodeJS.Immediate | undefined
+  #endGame: NodeJS.Timeout | undefined
   #stopped = false
   #good = 0
   #bad = 0
@@ -72,9 +73,10 @@ export class Download {
     if (!peer.pipeline.hungry(now)) return
     const grants = () => grantsFor(peer, this.#parts.peers, this.#experience())
     while (peer.pipeline.room(now) > 0) {
-      const block = this.picker.next(peer, peer.pipeline.blockBytes(now), grants)
+      const block = this.picker.next(peer, peer.pipeline.blockBytes(now), now, grants)
       if (!block) {
         this.#hungry.add(peer)
+        this.#endGame ??= setTimeout(() => this.#lookAgain(), overdueMs)
         return
       }
       peer.request(this.picker.started.get(block.piece)!, block, now)
@@ -163,6 +165,7 @@ export class Download {
   stop(): void {
     this.#stopped = true
     clearImmediate(this.#waking)
+    clearTimeout(this.#endGame)
     this.#hungry.clear()
     this.#pool.clear()
   }
@@ -236,6 +239,12 @@ export class Download {
       this.#waking = undefined
       for (const peer of [...this.#hungry]) this.fill(peer)
     })
+  }
+
+  /** What was under way a moment ago may be overdue now. */
+  #lookAgain(): void {
+    this.#endGame = undefined
+    this.#wake()
   }
 
   #experience(): Experience {

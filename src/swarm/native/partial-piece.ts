@@ -40,6 +40,8 @@ export class PartialPiece {
   /** Per unit: 0 free, 1-254 requests under way, 255 here. */
   readonly #state: Uint8Array
   readonly #from: (Bringer | undefined)[]
+  /** When each unit was asked for last; monotonic milliseconds. */
+  readonly #askedAt: Float64Array
   #firstFree = 0
   /** Some of it was asked of others than its owner. */
   shared = false
@@ -53,6 +55,7 @@ export class PartialPiece {
     this.exclusive = exclusive
     const units = Math.ceil(bytes.length / unitBytes)
     this.#state = new Uint8Array(units)
+    this.#askedAt = new Float64Array(units)
     this.#from = Array<Bringer | undefined>(units).fill(undefined)
     this.free = this.missing = units
   }
@@ -72,19 +75,23 @@ export class PartialPiece {
   }
 
   /** Take the first free units, as many as fit into `mostBytes` (at least one unit) side by side. */
-  take(mostBytes: number): Block | undefined {
+  take(mostBytes: number, now: number): Block | undefined {
     if (this.free === 0) return undefined
     while (this.#state[this.#firstFree] !== 0) this.#firstFree++
-    return this.#claim(this.#firstFree, mostBytes, state => state === 0)
+    return this.#claim(this.#firstFree, mostBytes, now, unit => this.#state[unit] === 0)
   }
 
-  /** Take units that others were asked for already (fewer than `mostRequests` each) and that `asked` does not have itself. */
-  double(mostBytes: number, mostRequests: number, asked: (unit: number) => boolean): Block | undefined {
-    const open = (state: number, unit: number) => state > 0 && state < mostRequests && !asked(unit)
-    const start = this.#state.findIndex(open)
-    if (start < 0) return undefined
+  /** Take units that others were asked for before `then` (fewer than `mostRequests` each) and that `asked` does not have itself. */
+  double(mostBytes: number, mostRequests: number, then: number, now: number, asked: (unit: number) => boolean) {
+    const open = (unit: number) => {
+      const state = this.#state[unit]!
+      return state > 0 && state < mostRequests && this.#askedAt[unit]! < then && !asked(unit)
+    }
+    let start = 0
+    while (start < this.#state.length && !open(start)) start++
+    if (start === this.#state.length) return undefined
     this.doubled = true
-    return this.#claim(start, mostBytes, open)
+    return this.#claim(start, mostBytes, now, open)
   }
 
   /** A request will not be answered. */
@@ -141,11 +148,12 @@ export class PartialPiece {
       if (from) yield { unit, bytes: this.bytes.subarray(unit * unitBytes, (unit + 1) * unitBytes), from }
   }
 
-  #claim(start: number, mostBytes: number, may: (state: number, unit: number) => boolean): Block {
+  #claim(start: number, mostBytes: number, now: number, may: (unit: number) => boolean): Block {
     const most = Math.max(1, Math.floor(mostBytes / unitBytes))
     let end = start
-    while (end < this.#state.length && end - start < most && may(this.#state[end]!, end)) {
+    while (end < this.#state.length && end - start < most && may(end)) {
       if (this.#state[end]!++ === 0) this.free--
+      this.#askedAt[end] = now
       end++
     }
     const begin = start * unitBytes

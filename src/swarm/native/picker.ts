@@ -5,7 +5,7 @@
  *   2 adopt        a started piece whose bringer is gone or slow: finish what is begun
  *   3 start        the rarest piece it has (random among equally rare ones)
  *   4 help         with a piece that another peer is bringing, when nothing may be started
- *   5 double       end game: ask for blocks that others were asked for, so that the slowest peer does not decide the end
+ *   5 double       end game: ask for blocks that others were asked for a while ago, so that the slowest does not decide the end
  *
  * Rules
  *  - a peer brings whole pieces as long as there are pieces to start, so a bad piece has one culprit
@@ -14,7 +14,7 @@
  *  - started pieces, and with them the memory for their bytes, are limited; a stuck one gives way when the limit is reached
  */
 import type { Bitfield } from '../../core/bitfield.ts'
-import { type Block, type Bringer, PartialPiece } from './partial-piece.ts'
+import { type Block, type Bringer, PartialPiece, unitBytes } from './partial-piece.ts'
 import { RarityOrder } from './rarity-order.ts'
 
 /** A peer, as the picker sees it. */
@@ -49,6 +49,8 @@ export interface PickerParts {
 }
 
 const mostRequests = 3
+/** In the end game a block that is under way for so long is asked of others, too; sooner, and every last block would come twice. */
+export const overdueMs = 250
 
 export class Picker {
   readonly started = new Map<number, PartialPiece>()
@@ -66,15 +68,16 @@ export class Picker {
 
   /**
    * @param grants Asked when the peer has no piece of its own to go on with.
+   * @param now Monotonic milliseconds.
    * @returns What to ask for, at most `mostBytes` (at least one unit); `undefined`: nothing now.
    */
-  next(asker: Asker, mostBytes: number, grants: () => Grants): Block | undefined {
-    const going = asker.current?.take(mostBytes)
+  next(asker: Asker, mostBytes: number, now: number, grants: () => Grants): Block | undefined {
+    const going = asker.current?.take(mostBytes, now)
     if (going) return going
     const { start, help } = grants()
     return (
-      (start ? (this.#adopt(asker) ?? this.#start(asker))?.take(mostBytes) : undefined) ??
-      (help ? (this.#help(asker)?.take(mostBytes) ?? this.#double(asker, mostBytes)) : undefined)
+      (start ? (this.#adopt(asker) ?? this.#start(asker))?.take(mostBytes, now) : undefined) ??
+      (help ? (this.#help(asker)?.take(mostBytes, now) ?? this.#double(asker, now)) : undefined)
     )
   }
 
@@ -168,12 +171,14 @@ export class Picker {
     return undefined
   }
 
-  #double(asker: Asker, mostBytes: number): Block | undefined {
+  /** One unit at a time: it is the last of them that are wanted, and wasted when the other answer comes after all. */
+  #double(asker: Asker, now: number): Block | undefined {
     for (const partial of this.started.values()) {
       // What only this peer was asked for, it will not bring sooner for being asked again.
       if (partial.complete || partial.exclusive || (partial.owner === asker && !partial.shared)) continue
       if (!asker.has.has(partial.index)) continue
-      const block = partial.double(mostBytes, mostRequests, unit => asker.asked(partial.index, unit))
+      const asked = (unit: number) => asker.asked(partial.index, unit)
+      const block = partial.double(unitBytes, mostRequests, now - overdueMs, now, asked)
       if (!block) continue
       partial.shared = true
       return block

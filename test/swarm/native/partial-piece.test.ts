@@ -12,19 +12,19 @@ const size = 4 * unitBytes + 100
 
 test('units are handed out in order, side by side, the odd end last', () => {
   const piece = new PartialPiece(7, Buffer.alloc(size), ann, false)
-  expect(piece.take(2 * unitBytes)).toEqual({ piece: 7, begin: 0, length: 2 * unitBytes })
-  expect(piece.take(1)).toEqual({ piece: 7, begin: 2 * unitBytes, length: unitBytes })
-  expect(piece.take(128 * KiB)).toEqual({ piece: 7, begin: 3 * unitBytes, length: unitBytes + 100 })
-  expect(piece.take(unitBytes)).toBeUndefined()
+  expect(piece.take(2 * unitBytes, 0)).toEqual({ piece: 7, begin: 0, length: 2 * unitBytes })
+  expect(piece.take(1, 0)).toEqual({ piece: 7, begin: 2 * unitBytes, length: unitBytes })
+  expect(piece.take(128 * KiB, 0)).toEqual({ piece: 7, begin: 3 * unitBytes, length: unitBytes + 100 })
+  expect(piece.take(unitBytes, 0)).toBeUndefined()
 })
 
 test('what is released is handed out again, what is here is not', () => {
   const piece = new PartialPiece(0, Buffer.alloc(size), ann, false)
-  const block = piece.take(3 * unitBytes)!
+  const block = piece.take(3 * unitBytes, 0)!
   piece.fill(unitBytes, Buffer.alloc(unitBytes), ann)
   piece.release(block)
-  expect(piece.take(9 * unitBytes)).toEqual({ piece: 0, begin: 0, length: unitBytes })
-  expect(piece.take(unitBytes)).toEqual({ piece: 0, begin: 2 * unitBytes, length: unitBytes })
+  expect(piece.take(9 * unitBytes, 0)).toEqual({ piece: 0, begin: 0, length: unitBytes })
+  expect(piece.take(unitBytes, 0)).toEqual({ piece: 0, begin: 2 * unitBytes, length: unitBytes })
 })
 
 test('bytes that come twice count once, and do not change what is here', () => {
@@ -50,18 +50,28 @@ test('whole, it knows whether one brought it all', () => {
 
 test('in the end game a unit is asked of so many and no more, of nobody twice', () => {
   const piece = new PartialPiece(0, Buffer.alloc(2 * unitBytes), ann, false)
-  piece.take(2 * unitBytes)
+  piece.take(2 * unitBytes, 0)
   const never = () => false
-  expect(piece.double(unitBytes, 3, unit => unit === 0)).toMatchObject({ begin: unitBytes })
-  expect(piece.double(9 * unitBytes, 3, never)).toMatchObject({ begin: 0, length: 2 * unitBytes })
-  expect(piece.double(9 * unitBytes, 3, never)).toMatchObject({ begin: 0, length: unitBytes })
-  expect(piece.double(9 * unitBytes, 3, never)).toBeUndefined()
+  expect(piece.double(unitBytes, 3, 1, 0, unit => unit === 0)).toMatchObject({ begin: unitBytes })
+  expect(piece.double(9 * unitBytes, 3, 1, 0, never)).toMatchObject({ begin: 0, length: 2 * unitBytes })
+  expect(piece.double(9 * unitBytes, 3, 1, 0, never)).toMatchObject({ begin: 0, length: unitBytes })
+  expect(piece.double(9 * unitBytes, 3, 1, 0, never)).toBeUndefined()
+})
+
+test('what was asked for a moment ago is not asked for twice', () => {
+  const piece = new PartialPiece(0, Buffer.alloc(2 * unitBytes), ann, false)
+  piece.take(unitBytes, 100)
+  piece.take(unitBytes, 200)
+  const never = () => false
+  expect(piece.double(9 * unitBytes, 3, 100, 300, never)).toBeUndefined()
+  expect(piece.double(9 * unitBytes, 3, 101, 300, never)).toMatchObject({ begin: 0, length: unitBytes })
+  expect(piece.double(9 * unitBytes, 3, 201, 300, never)).toMatchObject({ begin: unitBytes })
 })
 
 test('idle is what waits with nothing under way', () => {
   const piece = new PartialPiece(0, Buffer.alloc(2 * unitBytes), ann, false)
   expect(piece.idle).toBe(true)
-  const block = piece.take(unitBytes)!
+  const block = piece.take(unitBytes, 0)!
   expect(piece.idle).toBe(false)
   piece.release(block)
   expect(piece.idle).toBe(true)

@@ -3,10 +3,11 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { Bitfield } from '../../../src/core/bitfield.ts'
 import { type Block, type PartialPiece, unitBytes } from '../../../src/swarm/native/partial-piece.ts'
-import { type Asker, type Grants, Picker } from '../../../src/swarm/native/picker.ts'
+import { type Asker, type Grants, overdueMs, Picker } from '../../../src/swarm/native/picker.ts'
 import { seededRandom } from './seeded-random.ts'
 
 const pieceUnits = 4
+let now = 0
 const everything = (): Grants => ({ start: true, help: true })
 const ownOnly = (): Grants => ({ start: true, help: false })
 
@@ -30,8 +31,10 @@ class FakePeer implements Asker {
     )
   }
 
+  /** A second passes with every question: whatever is under way is overdue. */
   ask(picker: Picker, grants = everything, units = 1): Block | undefined {
-    const block = picker.next(this, units * unitBytes, grants)
+    now += 1000
+    const block = picker.next(this, units * unitBytes, now, grants)
     if (block) this.requests.push({ block, partial: picker.started.get(block.piece)! })
     return block
   }
@@ -102,9 +105,18 @@ describe('rules', () => {
     ann.ask(picker, everything, 3)
     expect(ben.ask(picker, ownOnly)).toBeUndefined()
     expect(ben.ask(picker)).toMatchObject({ begin: 3 * unitBytes, length: unitBytes })
-    expect(ben.ask(picker, everything, 9)).toMatchObject({ begin: 0, length: 3 * unitBytes })
+    for (const unit of [0, 1, 2])
+      expect(ben.ask(picker, everything, 9)).toMatchObject({ begin: unit * unitBytes, length: unitBytes })
     expect(ben.ask(picker)).toBeUndefined()
     expect(ann.ask(picker)).toMatchObject({ begin: 3 * unitBytes })
+  })
+
+  test('what is not overdue comes once', () => {
+    const { picker, peer } = lab(1)
+    const [ann, ben] = [peer('ann'), peer('ben')]
+    ann.ask(picker, everything, pieceUnits)
+    expect(picker.next(ben, unitBytes, now + overdueMs, everything)).toBeUndefined()
+    expect(picker.next(ben, unitBytes, now + overdueMs + 1, everything)).toMatchObject({ begin: 0 })
   })
 
   test('a piece that several spoilt comes whole from one', () => {
