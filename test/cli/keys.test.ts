@@ -85,10 +85,13 @@ test.skipIf(!needs('script'))('at a terminal the passphrase is asked for twice, 
   const line = `${process.execPath} bin/sigmesh.ts key generate ${file}`
   const terminal = spawn('script', ['-qec', line, '/dev/null'], { env: { PATH: process.env.PATH, TERM: 'xterm' } })
   let shown = ''
-  const answers = ['three blind micf\x7fe\r', 'three blind mice\r']
+  const answers: [RegExp, string][] = [
+    [/new passphrase for .*: /, 'three blind micf\x7fe\r'],
+    [/the same again: /, 'three blind mice\r'],
+  ]
   terminal.stdout.on('data', chunk => {
     shown += chunk
-    if (shown.trimEnd().endsWith(':')) terminal.stdin.write(answers.shift() ?? '')
+    if (answers[0]?.[0].test(shown)) terminal.stdin.write(answers.shift()![1])
   })
   expect(await once(terminal, 'close')).toEqual([0, null])
   expect(shown).toMatch(/new passphrase for .*:[\s\S]*the same again:[\s\S]*made the key/)
