@@ -1,0 +1,102 @@
+/**
+ * The laboratory by hand: `npm run netlab -- --help`. It stands until Ctrl-C.
+ */
+import { parseArgs } from 'node:util'
+import { Lab } from './lab.ts'
+import { sweep } from './namespaces.ts'
+
+const usage = `Usage: npm run netlab [-- options]
+
+Branch offices in network namespaces (root, Linux): an origin, thin lines to routers, hosts on their LANs. Prints how to run a program
+on each host, and stands until Ctrl-C.
+
+Options:
+  --branches N   branch offices (default 2)
+  --hosts N      hosts in each (default 5)
+  --wan MBIT     rate of each line, both ways, in Mbit/s (default 20)
+  --latency MS   round trip of each line (default 30)
+  --queue MS     what the queue at each end of a line holds (default 100)
+  --lan MBIT     what each host's cable carries, both ways (default 200)
+  --nat          routers hide their hosts (needs nftables)
+  --sweep        only take away what laboratories of dead processes have left
+  --help         print this and end
+`
+
+const options = {
+  branches: { type: 'string', default: '2' },
+  hosts: { type: 'string', default: '5' },
+  wan: { type: 'string', default: '20' },
+  latency: { type: 'string', default: '30' },
+  queue: { type: 'string', default: '100' },
+  lan: { type: 'string', default: '200' },
+  nat: { type: 'boolean', default: false },
+  sweep: { type: 'boolean', default: false },
+  help: { type: 'boolean', default: false },
+} as const
+
+function number(flag: string, text: string, least: number): number {
+  const value = Number(text)
+  if (!(value >= least)) throw new TypeError(`--${flag} takes a number from ${least} on, not ${text}`)
+  return value
+}
+
+function readWords(args: string[]) {
+  const { values } = parseArgs({ args, options })
+  const branch = {
+    hosts: number('hosts', values.hosts, 1),
+    line: {
+      mbit: number('wan', values.wan, 0.01),
+      latencyMs: number('latency', values.latency, 0),
+      queueMs: number('queue', values.queue, 1),
+    },
+    lanMbit: number('lan', values.lan, 0.01),
+    nat: values.nat,
+  }
+  return { ...values, plan: Array.from({ length: number('branches', values.branches, 1) }, () => branch) }
+}
+
+function describe({ origin, branches }: Lab): string {
+  const enter = (words: readonly string[]) => `  ${words.join(' ')}`
+  return [
+    `origin ${origin.address}`,
+    enter(origin.inside('sh')),
+    ...branches.flatMap(({ number, hosts, router, network }) => [
+      `branch ${number}: ${network}, ${hosts.length} hosts`,
+      ...[router, ...hosts].map(host => `${enter(host.inside('sh'))}   # ${host.address}`),
+    ]),
+    'The counters of a line: ip -n ROUTER -s link show dev wan. Ctrl-C takes everything down.',
+  ].join('\n')
+}
+
+async function main(): Promise<number> {
+  let words: ReturnType<typeof readWords>
+  try {
+    words = readWords(process.argv.slice(2))
+  } catch (error) {
+    console.error(`netlab: ${error instanceof Error ? error.message : error}\n\n${usage}`)
+    return 2
+  }
+  if (words.help) {
+    process.stdout.write(usage)
+    return 0
+  }
+  const stopped = new Promise(resolve => {
+    for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(name, resolve)
+  })
+  if (words.sweep) {
+    console.log(`taken away: ${(await sweep()).join(' ') || 'nothing'}`)
+    return 0
+  }
+  const lab = await Lab.open(words.plan)
+  try {
+    console.log(describe(lab))
+    const busy = setInterval(() => {}, 1 << 30) // keeps the process until the signal
+    await stopped
+    clearInterval(busy)
+  } finally {
+    await lab.stop()
+  }
+  return 0
+}
+
+process.exitCode = await main()
