@@ -4,6 +4,7 @@
  */
 import type { Command } from 'commander'
 import { checkCommand } from './commands/check.ts'
+import { clamdCommand } from './commands/clamd.ts'
 import { enrollCommand } from './commands/enroll.ts'
 import { historyCommand } from './commands/history.ts'
 import { holdCommand } from './commands/hold.ts'
@@ -37,6 +38,7 @@ export function sigmeshProgram(): Command {
     rollbackCommand,
     holdCommand,
     joinCommand,
+    clamdCommand,
   ])
     command(program)
   program.commandsGroup('For the operator:')

@@ -15,12 +15,21 @@ export const installErrors = {
     advice: 'Publish a better release; or mend this machine, then `sigmesh update --retry`.',
   },
   reload_failed: {
-    meaning: 'The release is in place with none to go back to, but the `reload` command of node.toml failed.',
+    meaning:
+      'The release is in place, but the `reload` command of node.toml failed, with no release to go back to, or because the consumer does not run (exit status 75).',
     advice: 'Run the command by hand as the message shows it; the node runs it again in the next cycle.',
   },
   health_failed: {
     meaning: 'The release is in place with none to go back to, but the `health` command of node.toml failed.',
     advice: 'Run the command by hand as the message shows it; the node runs it again in the next cycle.',
+  },
+  clamd_absent: {
+    meaning: 'No clamd listens on its socket.',
+    advice: 'Start clamd, which loads what is in place; or correct `clamd_socket` in node.toml.',
+  },
+  clamd_failed: {
+    meaning: 'clamd does not do what it is asked, or the release lacks what it could be asked about.',
+    advice: 'Look at the log of clamd; releases for it are published with `sigmesh publish --canary`.',
   },
   rollback_unavailable: {
     meaning: 'There is no release to roll back to; nothing was changed.',

@@ -10,12 +10,14 @@
  *   path = "/var/lib/sigmesh/clamav"         # `current` in it is the release in force
  *   reload = ["clamdscan", "--reload"]
  *
- * Profiles for ClamAV, for YARA and for anything else: docs/profiles.
+ * Ready-made entries for ClamAV, YARA and services of systemd: `profile = "clamav"`, see src/install/profiles.ts and docs/clamav.md.
  */
 import { hostname } from 'node:os'
 import { resolve } from 'node:path'
 import { channelName, nodeName, siteName, wholeNumber, z } from '../core/schema.ts'
 import { consumerDefaults } from '../install/consumer.ts'
+import type { InstallTarget } from '../install/installer.ts'
+import { expandProfile, profileNames, profileOf } from '../install/profiles.ts'
 import { certificatePin, originUrl } from '../swarm/identity/join-token.ts'
 import { privateNetworks } from '../swarm/networks.ts'
 import { defaultControlSocket } from './control-protocol.ts'
@@ -53,43 +55,70 @@ const store = z
   })
   .prefault({})
 
-const channel = z
-  .strictObject({
-    /**
-     * `directory`: versioned directories in `path`, and an atomic link `current` to the one in force. `files`: the files of a release put
-     * into `path`, which exists already; see src/install/file-outlet.ts for what is atomic then.
-     */
-    action: z.enum(['directory', 'files']).default('directory'),
-    path: absolutePath,
-    /** For `files`: where the releases are kept. Default: in `state_dir`. */
-    releases: absolutePath.optional(),
-    /** For `files`: the user whom they are given to, with its group. Only root can give files away. */
-    owner: userName.optional(),
-    /** For `files`: permissions, octal. Default 0644. */
-    mode: z
-      .string()
-      .regex(/^0?[0-7]{3}$/, 'expected three octal digits, such as "0640"')
-      .optional(),
-    /** Run on the content before the switch. All commands: without a shell, and `{path}` in an argument is replaced (see consumer.ts). */
-    test: argv.optional(),
-    test_timeout_s: seconds.min(1).default(consumerDefaults.test_timeout_s),
-    /** Address space of the test, in MiB. */
-    test_memory_mib: wholeNumber.min(16).max(1_048_576).default(consumerDefaults.test_memory_mib),
-    /** Whom the test runs as when the daemon is root. */
-    test_user: userName.default(consumerDefaults.test_user),
-    /** Run after the switch. */
-    reload: argv.optional(),
-    reload_timeout_s: seconds.min(1).default(consumerDefaults.reload_timeout_s),
-    /** Run after that, until it succeeds or the time is over: then the release before comes back. */
-    health: argv.optional(),
-    health_timeout_s: seconds.min(1).default(consumerDefaults.health_timeout_s),
-  })
-  .superRefine((channel, context) => {
-    if (channel.action === 'files') return
-    for (const key of ['releases', 'owner', 'mode'] as const)
-      if (channel[key] !== undefined)
-        context.addIssue({ code: 'custom', path: [key], message: 'is for action = "files"' })
-  })
+const channelKeys = z.strictObject({
+  /** Defaults for all that follows. */
+  profile: z.enum(profileNames).optional(),
+  clamd_socket: z.union([absolutePath, z.literal('none')]).optional(),
+  yara_externals: z.array(z.string().regex(/^[A-Za-z_]\w{0,127}$/, 'expected the name of a variable')).optional(),
+  service: z
+    .string()
+    .regex(/^[A-Za-z0-9:_.@][A-Za-z0-9:_.@\\-]{0,254}$/, 'expected a unit of systemd')
+    .optional(),
+  /**
+   * `directory`: versioned directories in `path`, and an atomic link `current` to the one in force. `files`: the files of a release put
+   * into `path`, which exists already; see src/install/file-outlet.ts for what is atomic then.
+   */
+  action: z.enum(['directory', 'files']).optional(),
+  path: absolutePath.optional(),
+  /** For `files`: where the releases are kept. Default: in `state_dir`. */
+  releases: absolutePath.optional(),
+  /** For `files`: the user whom they are given to, with its group. Only root can give files away. */
+  owner: userName.optional(),
+  /** For `files`: permissions, octal. Default 0644. */
+  mode: z
+    .string()
+    .regex(/^0?[0-7]{3}$/, 'expected three octal digits, such as "0640"')
+    .optional(),
+  /** Run on the content before the switch. All commands: without a shell, and `{path}` in an argument is replaced (see consumer.ts). */
+  test: argv.optional(),
+  test_timeout_s: seconds.min(1).optional(),
+  /** Address space of the test, in MiB. */
+  test_memory_mib: wholeNumber.min(16).max(1_048_576).optional(),
+  /** Whom the test runs as when the daemon is root. */
+  test_user: userName.optional(),
+  /** Run after the switch. */
+  reload: argv.optional(),
+  reload_timeout_s: seconds.min(1).optional(),
+  /** Run after that, until it succeeds or the time is over: then the release before comes back. */
+  health: argv.optional(),
+  health_timeout_s: seconds.min(1).optional(),
+})
+type ChannelKeys = z.output<typeof channelKeys>
+
+const channel = channelKeys.superRefine(refuseStraySettings).transform(withDefaults).superRefine(refuseStrayKeys)
+
+function refuseStraySettings(keys: ChannelKeys, context: z.RefinementCtx): void {
+  for (const key of ['clamd_socket', 'yara_externals', 'service'] as const)
+    if (keys[key] !== undefined && keys.profile !== profileOf[key])
+      context.addIssue({ code: 'custom', path: [key], message: `is for profile = "${profileOf[key]}"` })
+}
+
+/** What is set, over what the profile sets, over what holds for all. */
+function withDefaults({ profile, clamd_socket, yara_externals, service, ...keys }: ChannelKeys): InstallTarget {
+  const settings = { clamd_socket, yara_externals, service }
+  const ready = profile ? expandProfile(profile, settings, keys.action) : {}
+  const set: Partial<InstallTarget> = Object.fromEntries(
+    Object.entries(keys).filter(([, value]) => value !== undefined),
+  )
+  return { action: 'directory', path: '', ...consumerDefaults, ...ready, ...set }
+}
+
+function refuseStrayKeys({ action, path, ...keys }: InstallTarget, context: z.RefinementCtx): void {
+  if (!path) context.addIssue({ code: 'custom', path: ['path'], message: 'expected an absolute path' })
+  if (action === 'files') return
+  for (const key of ['releases', 'owner', 'mode'] as const)
+    if (keys[key] !== undefined) context.addIssue({ code: 'custom', path: [key], message: 'is for action = "files"' })
+}
 
 export const nodeConfig = z.strictObject({
   origin: originUrl,
@@ -123,10 +152,13 @@ export type NodeConfig = z.output<typeof nodeConfig>
 
 /** Each channel has a directory of its own: what one installs must not be swept away, or switched, by another. */
 function refuseSharedPaths(
-  channels: Readonly<Record<string, { readonly path: string }>>,
+  channels: Readonly<Record<string, { readonly path?: string }>>,
   context: z.RefinementCtx,
 ): void {
-  const taken = Object.entries(channels).map(([name, { path }]) => ({ name, path: `${resolve(path)}/` }))
+  // Also asked about entries that are wrong in themselves, and have none.
+  const taken = Object.entries(channels).flatMap(([name, { path }]) =>
+    path ? [{ name, path: `${resolve(path)}/` }] : [],
+  )
   for (const [at, { name, path }] of taken.entries()) {
     const other = taken.slice(0, at).find(each => path.startsWith(each.path) || each.path.startsWith(path))
     if (!other) continue

@@ -21,7 +21,7 @@ import { type JoinToken, parseJoinToken } from '../swarm/identity/join-token.ts'
 import { registerNode } from '../swarm/identity/register.ts'
 import { OriginClient } from '../swarm/origin-client.ts'
 import { adoptIdentity, nextIdentity } from './identity.ts'
-import { nodeToml } from './node-toml.ts'
+import { type NewChannel, nodeToml } from './node-toml.ts'
 
 export interface JoinOptions {
   /** As `sigmesh enroll` printed it. */
@@ -31,8 +31,7 @@ export interface JoinOptions {
   readonly configFile: string
   readonly rootFile: string
   readonly stateDir: string
-  /** Path by channel. */
-  readonly channels: Readonly<Record<string, string>>
+  readonly channels: Readonly<Record<string, NewChannel>>
   /** Overwrite what an earlier join wrote. */
   readonly force?: boolean
 }

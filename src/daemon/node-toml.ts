@@ -1,4 +1,5 @@
 /** The configuration of a machine that has just joined: what it needs, and what its administrator may want to change, with its default. */
+import type { ProfileName } from '../install/profiles.ts'
 import { tomlString } from '../store/toml-text.ts'
 
 export interface NewNode {
@@ -8,14 +9,26 @@ export interface NewNode {
   readonly stateDir: string
   readonly node: string
   readonly site: string
-  /** Path by channel; an administrator adds them later when there are none. */
-  readonly channels: Readonly<Record<string, string>>
+  /** An administrator adds them later when there are none. */
+  readonly channels: Readonly<Record<string, NewChannel>>
+}
+
+/** A profile, a path, or both. */
+export interface NewChannel {
+  readonly profile?: ProfileName
+  readonly path?: string
 }
 
 export function nodeToml({ origin, pin, rootFile, stateDir, node, site, channels }: NewNode): string {
   const pinned =
     pin === undefined ? [] : ['# The one certificate that is taken for the origin.', `origin_pin = ${tomlString(pin)}`]
-  const accepted = Object.entries(channels).map(([name, path]) => `\n[channels.${name}]\npath = ${tomlString(path)}\n`)
+  const accepted = Object.entries(channels).map(([name, { profile, path }]) =>
+    [
+      `\n[channels.${name}]\n`,
+      ...(profile === undefined ? [] : [`profile = ${tomlString(profile)}\n`]),
+      ...(path === undefined ? [] : [`path = ${tomlString(path)}\n`]),
+    ].join(''),
+  )
   const lines = [
     '# For `sigmeshd node`, as `sigmesh join` wrote it. A line that begins with # shows the default, or an example.',
     '',
@@ -36,7 +49,7 @@ export function nodeToml({ origin, pin, rootFile, stateDir, node, site, channels
     '# The accept list: what may be installed here, and how. Nothing that is published can add to it.',
     ...(accepted.length > 0
       ? []
-      : ['# [channels.clamav]', '# path = "/var/lib/sigmesh/clamav"', '# reload = ["clamdscan", "--reload"]']),
+      : ['# [channels.clamav]', '# profile = "clamav"', '', '# [channels.rules]', '# path = "/var/lib/sigmesh/rules"']),
   ]
   return `${lines.join('\n')}\n${accepted.join('')}`
 }

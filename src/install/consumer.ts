@@ -12,6 +12,9 @@
  *   SIGMESH_PATH       {path}       the content of this release alone; for `test` it is `.`, where the command is started
  *   SIGMESH_PREVIOUS   {previous}   that of the release before, or empty
  *
+ * Exit status 75 (EX_TEMPFAIL) of `test` says that this machine failed, and not the content; of `reload`, that the consumer does not run, so
+ * that there is nobody whom the release could have harmed.
+ *
  * The words in braces are replaced in the arguments, so that programs which know nothing of our environment can be used without a
  * shell. All of them are numbers, hex digits, and paths of node.toml: nothing in them is a publisher's word.
  */
@@ -25,15 +28,15 @@ import type { RecordedRelease } from './install-record.ts'
 /** The commands of a channel, in the words of node.toml. */
 export interface ConsumerConfig {
   readonly test?: readonly string[] | undefined
-  readonly test_timeout_s?: number
-  readonly test_memory_mib?: number
+  readonly test_timeout_s?: number | undefined
+  readonly test_memory_mib?: number | undefined
   /** Whom `test` runs as when the daemon is root. */
-  readonly test_user?: string
+  readonly test_user?: string | undefined
   readonly reload?: readonly string[] | undefined
-  readonly reload_timeout_s?: number
+  readonly reload_timeout_s?: number | undefined
   readonly health?: readonly string[] | undefined
   /** From the first try to the end of the last. */
-  readonly health_timeout_s?: number
+  readonly health_timeout_s?: number | undefined
 }
 
 export const consumerDefaults = {
@@ -82,8 +85,8 @@ export async function runTest(config: ConsumerConfig, directory: string, about: 
   }
   const result = await runCommand(command, environmentOf(subject), signal)
   if (result.ok) return
-  // What a shell says of a program that it did not find, or may not run.
-  const verdict = result.exited && !/ 12[67]$/.test(result.ending)
+  // 126 and 127: what a shell says of a program that it may not run, or did not find.
+  const verdict = result.exited && !/ (?:75|12[67])$/.test(result.ending)
   const { sequence } = about.release
   throw new InstallError(
     'install_test_failed',
@@ -92,7 +95,7 @@ export async function runTest(config: ConsumerConfig, directory: string, about: 
   )
 }
 
-/** @throws InstallError `reload_failed` with the end of the output. An aborted `signal` rejects with its reason. */
+/** @throws InstallError `reload_failed` with the end of the output (fact `absent`: the consumer does not run). An aborted `signal` rejects with its reason. */
 export async function runReload(config: ConsumerConfig, about: Subject, signal: AbortSignal): Promise<void> {
   if (!config.reload) return
   const { reload_timeout_s = consumerDefaults.reload_timeout_s } = config
@@ -127,7 +130,8 @@ function inPlaceBut(
   result: CommandResult,
 ): InstallError {
   const message = `release ${sequence} is in place, but its ${name} command ${describe(command, result)}`
-  return new InstallError(code, message, { channel, sequence, ending: result.ending })
+  const absent = code === 'reload_failed' && result.ending === 'exit status 75'
+  return new InstallError(code, message, { channel, sequence, ending: result.ending, absent })
 }
 
 function describe({ argv }: Command, { ending, output }: CommandResult): string {

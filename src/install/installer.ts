@@ -131,8 +131,8 @@ export class Installer implements Stoppable {
    * @throws ContentError, StoreError, InstallError `install_failed`: the release in force is still the one before.
    * @throws InstallError `install_test_failed`: likewise.
    * @throws InstallError `install_rolled_back`: reload or health failed; the release before is in force again.
-   * @throws InstallError `reload_failed` | `health_failed`: the new release is in force, there being none to go back to; `finishReload`
-   *   will run the commands again. An aborted `signal` rejects with its reason; what is done stays, what is half done is undone.
+   * @throws InstallError `reload_failed` | `health_failed`: the new release is in force, there being none to go back to, or nobody who
+   *   uses it; `finishReload` will run the commands again. An aborted `signal` rejects with its reason; what is done stays, what is half done is undone.
    */
   install(content: Verified<StoredArtifact>, release: Verified<Release>, signal: AbortSignal): Promise<void> {
     return this.#turns.run(async () => {
@@ -249,7 +249,8 @@ export class Installer implements Stoppable {
     const { installed, previous } = record
     const failure = await this.#load(record, signal)
     if (!failure) return
-    if (!installed || !previous || !(await this.#canGoBack(record))) throw failure
+    // A consumer that does not run has nothing against the release; the one before may even be what it died of.
+    if (!installed || !previous || failure.facts.absent || !(await this.#canGoBack(record))) throw failure
     const message = `${failure.message}; rolled back to release ${previous.sequence}`
     const again = await this.#goBack(record, { code: 'install_rolled_back', message }, signal)
     const outcome = again ? `, which then failed too: ${again.message}` : ''

@@ -10,8 +10,9 @@
 import { createHash } from 'node:crypto'
 import { constants } from 'node:fs'
 import { type FileHandle, open, rm } from 'node:fs/promises'
-import type { Sha256 } from '../core/digest.ts'
-import { contentDigest, encodePackHead, type PackFile } from '../core/pack-format.ts'
+import { canaryOf, canaryPath, encodeCanary } from '../core/canary.ts'
+import { type Sha256, sha256 } from '../core/digest.ts'
+import { comparePaths, contentDigest, encodePackHead, type PackFile } from '../core/pack-format.ts'
 import { readAt } from '../store/file-bytes.ts'
 import { ArtifactHasher, type ArtifactHashes } from './artifact-hash.ts'
 import { chunkBytes, compressFrame } from './frame.ts'
@@ -33,6 +34,8 @@ export interface PackedRelease {
 }
 
 export interface PackOptions {
+  /** Add ClamAV's canary (core/canary.ts), instead of one that the source may have. Default: the source as it is. */
+  readonly canary?: boolean
   readonly onProgress?: (progress: PackProgress) => void
   readonly signal?: AbortSignal
 }
@@ -51,8 +54,11 @@ export async function packSource(source: string, target: string, options: PackOp
   const { signal } = options
   try {
     const tree = await walkSource(source, signal)
-    const files = await writeFrames(tree, scratch, options)
+    const taken = options.canary ? tree.filter(({ path }) => path !== canaryPath) : tree
+    if (taken.length === 0) throw unreadable(source, 'has nothing but a canary in it')
+    const packed = await writeFrames(taken, scratch, options)
     await checkUnchanged(source, tree, signal)
+    const files = options.canary ? await addCanary(packed, scratch) : packed
     const artifact = await assemble(files, scratch, target, signal)
     const unpacked = files.reduce((sum, { length }) => sum + length, 0)
     return { content: contentDigest(files), files: files.length, unpacked, artifact }
@@ -64,30 +70,50 @@ export async function packSource(source: string, target: string, options: PackOp
   }
 }
 
+/** A file, and where its frame is in the scratch file. */
+interface PlacedFile extends PackFile {
+  readonly start: number
+}
+
 async function writeFrames(tree: readonly SourceFile[], scratch: string, { onProgress, signal }: PackOptions) {
   const total = tree.reduce((sum, { length }) => sum + length, 0)
-  const packed: PackFile[] = []
+  const packed: PlacedFile[] = []
   let done = 0
+  let start = 0
   await using out = await open(scratch, 'wx', 0o600)
   for (const { path, location, length, executable, stamp } of tree) {
     await using file = await openSource(location, stamp)
     const hash = createHash('sha256')
-    const chunks = readExactly(file, length, location, bytes => {
+    const chunks = readExactly(file, 0, length, location, bytes => {
       hash.update(bytes)
       done += bytes.length
       onProgress?.({ done, total })
       signal?.throwIfAborted()
     })
     const frame = await compressFrame(length, chunks, bytes => out.writeFile(bytes))
-    packed.push({ path, mode: executable ? 0o755 : 0o644, length, sha256: hash.digest('hex') as Sha256, frame })
+    packed.push({ path, mode: executable ? 0o755 : 0o644, length, sha256: hash.digest('hex') as Sha256, frame, start })
+    start += frame
   }
   return packed
 }
 
-async function assemble(files: readonly PackFile[], scratch: string, target: string, signal?: AbortSignal) {
+/** Its frame goes behind the others, since it is made from what they hold; its place in the pack is by its name. */
+async function addCanary(others: readonly PlacedFile[], scratch: string): Promise<PlacedFile[]> {
+  const bytes = encodeCanary(canaryOf(others))
+  const start = bytesOf(others)
+  await using out = await open(scratch, 'a')
+  const frame = await compressFrame(bytes.length, chunkOf(bytes), part => out.writeFile(part))
+  const canary = { path: canaryPath, mode: 0o644, length: bytes.length, sha256: sha256(bytes), frame, start } as const
+  return [...others, canary].sort((a, b) => comparePaths(a.path, b.path))
+}
+
+async function* chunkOf(bytes: Buffer): AsyncGenerator<Buffer> {
+  yield bytes
+}
+
+async function assemble(files: readonly PlacedFile[], scratch: string, target: string, signal?: AbortSignal) {
   const head = encodePackHead(files)
-  const frameBytes = files.reduce((sum, { frame }) => sum + frame, 0)
-  const hasher = new ArtifactHasher(head.length + frameBytes)
+  const hasher = new ArtifactHasher(head.length + bytesOf(files))
   await using out = await open(target, 'wx', 0o644)
   await using frames = await open(scratch, 'r')
   const append = async (bytes: Uint8Array) => {
@@ -96,9 +122,25 @@ async function assemble(files: readonly PackFile[], scratch: string, target: str
     await out.writeFile(bytes)
   }
   await append(head)
-  for await (const bytes of readExactly(frames, frameBytes, scratch)) await append(bytes)
+  for (const { start, end } of runsOf(files))
+    for await (const bytes of readExactly(frames, start, end, scratch)) await append(bytes)
   await out.sync()
   return hasher.finish()
+}
+
+/** Frames that follow each other are read as one: there may be a great many small ones. */
+function runsOf(files: readonly PlacedFile[]): { start: number; end: number }[] {
+  const runs: { start: number; end: number }[] = []
+  for (const { start, frame } of files) {
+    const last = runs.at(-1)
+    if (last?.end === start) last.end += frame
+    else runs.push({ start, end: start + frame })
+  }
+  return runs
+}
+
+function bytesOf(files: readonly PackFile[]): number {
+  return files.reduce((sum, { frame }) => sum + frame, 0)
 }
 
 /** Not following a link and not waiting for a pipe that somebody has put there since the walk. */
@@ -112,10 +154,16 @@ async function openSource(location: string, stamp: string): Promise<FileHandle> 
   throw changed(location)
 }
 
-/** The first `length` bytes, in chunks of `chunkBytes` but the last. @throws PublishError `source_unreadable` when there are fewer. */
-async function* readExactly(file: FileHandle, length: number, location: string, seen?: (bytes: Uint8Array) => void) {
-  for (let at = 0; at < length; ) {
-    const chunk = Buffer.allocUnsafe(Math.min(chunkBytes, length - at))
+/** The bytes from `start` to `end`, in chunks of `chunkBytes` but the last. @throws PublishError `source_unreadable` when there are fewer. */
+async function* readExactly(
+  file: FileHandle,
+  start: number,
+  end: number,
+  location: string,
+  seen?: (bytes: Uint8Array) => void,
+) {
+  for (let at = start; at < end; ) {
+    const chunk = Buffer.allocUnsafe(Math.min(chunkBytes, end - at))
     const filled = await readAt(file, chunk, at).catch(error => {
       throw unreadable(location, `cannot be read: ${error.message}`, error)
     })

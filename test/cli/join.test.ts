@@ -4,7 +4,9 @@ import { join } from 'node:path'
 import { stringify } from 'smol-toml'
 import { expect, test } from 'vitest'
 import { exitCodes } from '../../src/cli/exit-codes.ts'
+import { nodeConfig } from '../../src/daemon/config.ts'
 import { initRepository } from '../../src/publish/init.ts'
+import { loadConfig } from '../../src/store/config-file.ts'
 import { openOrigin } from '../support/origin-fixture.ts'
 import { runCli, startCli } from '../support/run-cli.ts'
 import { scratchDir } from '../support/scratch.ts'
@@ -90,9 +92,28 @@ test('enroll where nothing says how nodes reach the origin: an error with its co
   expect(await at('enroll', '--site', 'berlin', '--url', 'https://here.example')).toMatchObject({ code: 0 })
 })
 
+test('join with profiles: the configuration names them, and the daemon takes it', async () => {
+  const { directory, at } = await origin()
+  const token = (await at('enroll', '--site', 'berlin')).stdout.trim()
+  const file = join(directory, 'node.toml')
+  const channels = ['clamav=clamav', 'second=clamav:/srv/clamav', 'rules=yara:/srv/rules', 'plain=/srv/plain']
+  const words = channels.flatMap(channel => ['--channel', channel])
+  const joined = await runCli(['join', token, ...words, '--config', file, '--state-dir', join(directory, 'machine')])
+  expect(joined).toMatchObject({ code: 0, stderr: '' })
+  expect((await loadConfig(nodeConfig, { file, env: {} })).channels).toMatchObject({
+    clamav: { path: '/var/lib/clamav', action: 'files' },
+    second: { path: '/srv/clamav', action: 'files' },
+    rules: { path: '/srv/rules', action: 'directory', test: expect.any(Array) },
+    plain: { path: '/srv/plain', action: 'directory' },
+  })
+})
+
 test.each([
   ['half a token', ['sigmesh1.eyJv'], exitCodes.usage, 'token_invalid'],
   ['a channel without a path', ['x', '--channel', 'demo'], exitCodes.usage, ''],
+  ['a profile that is none', ['x', '--channel', 'demo=virus:/x'], exitCodes.usage, 'profile'],
+  ['a profile that needs a path', ['x', '--channel', 'demo=yara'], exitCodes.usage, 'profile'],
+  ['a relative path', ['x', '--channel', 'demo=here/'], exitCodes.usage, 'profile'],
 ])('join with %s', async (_, args, code, expected) => {
   const directory = await scratchDir()
   const result = await runCli(['join', ...args, '--config', join(directory, 'node.toml'), '--state-dir', directory])

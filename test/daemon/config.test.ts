@@ -1,5 +1,6 @@
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { nodeConfig } from '../../src/daemon/config.ts'
+import { isRoot } from '../../src/install/account.ts'
 
 const least = {
   origin: 'https://sigmesh.example.com',
@@ -12,6 +13,55 @@ test('the least that a node needs: where to ask, whom to trust, what to accept',
   expect(config).toMatchObject({ site: 'auto', state_dir: '/var/lib/sigmesh', engine: 'native' })
   expect(config.channels.clamav).toMatchObject({ action: 'directory', reload_timeout_s: 60 })
   expect(config.node).toMatch(/^[A-Za-z0-9][A-Za-z0-9._-]*$/)
+})
+
+describe('a profile', () => {
+  const channelOf = (keys: object) => nodeConfig.parse({ ...least, channels: { c: keys } }).channels.c!
+
+  test('of ClamAV needs nothing else', () => {
+    expect(channelOf({ profile: 'clamav' })).toMatchObject({
+      action: 'files',
+      path: '/var/lib/clamav',
+      owner: isRoot() ? 'clamav' : undefined,
+      test: ['/bin/sh', '-c', expect.stringContaining('clamscan --database=. '), 'sh'],
+      test_user: 'nobody',
+      test_memory_mib: 4096,
+      reload: expect.arrayContaining(['clamd', 'reload', '/run/clamav/clamd.ctl']),
+      health: expect.arrayContaining(['clamd', 'canary', '/run/clamav/clamd.ctl', '{path}', '{previous}']),
+    })
+  })
+
+  test('gives way to each key that is set beside it', () => {
+    const keys = { owner: 'vscan', test: ['true'], health_timeout_s: 5, path: '/x' }
+    expect(channelOf({ profile: 'clamav', ...keys })).toMatchObject({ action: 'files', ...keys })
+  })
+
+  test('of ClamAV where clamd may read the link itself: no owner, and no path of its own', () => {
+    const entry = channelOf({ profile: 'clamav', action: 'directory', path: '/x', clamd_socket: '/run/x' })
+    expect(entry).toMatchObject({ action: 'directory', path: '/x', reload: expect.arrayContaining(['/run/x']) })
+    expect(entry).not.toHaveProperty('owner')
+  })
+
+  test('of ClamAV without clamd asks nobody afterwards', () => {
+    const entry = channelOf({ profile: 'clamav', clamd_socket: 'none' })
+    expect(entry).toHaveProperty('test')
+    expect(entry).not.toHaveProperty('reload')
+    expect(entry).not.toHaveProperty('health')
+  })
+
+  test('for a service of systemd', () => {
+    expect(channelOf({ profile: 'generic', path: '/x', service: 'suricata.service' })).toMatchObject({
+      action: 'directory',
+      reload: ['systemctl', 'reload-or-restart', '--', 'suricata.service'],
+      health: ['systemctl', 'is-active', '--quiet', '--', 'suricata.service'],
+    })
+    expect(channelOf({ profile: 'generic', path: '/x' })).not.toHaveProperty('reload')
+  })
+
+  test('of YARA tells the compiler of the variables that the rules use', () => {
+    const { test: command } = channelOf({ profile: 'yara', path: '/x', yara_externals: ['filename'] })
+    expect(command!.slice(-2)).toEqual(['-d', 'filename='])
+  })
 })
 
 test('channels side by side, one named like the beginning of the other, are no trouble', () => {
@@ -50,6 +100,30 @@ test.each([
   ['setuid files', { ...least, channels: { clamav: { path: '/x', action: 'files', mode: '4755' } } }, 'mode'],
   ['a user who is an option', { ...least, channels: { clamav: { path: '/x', test_user: '-u0' } } }, 'test_user'],
   ['a command as one string', { ...least, channels: { clamav: { path: '/x', test: 'rm -rf /' } } }, 'test'],
+  ['a profile that is none', { ...least, channels: { c: { path: '/x', profile: 'virus' } } }, 'profile'],
+  ['a profile that lacks its path', { ...least, channels: { c: { profile: 'yara' } } }, '"c","path"'],
+  ['no path', { ...least, channels: { c: { action: 'files' } } }, '"c","path"'],
+  [
+    "another profile's setting",
+    { ...least, channels: { c: { path: '/x', profile: 'yara', service: 'x.service' } } },
+    'service',
+  ],
+  ['a setting without its profile', { ...least, channels: { c: { path: '/x', clamd_socket: '/x' } } }, 'clamd_socket'],
+  [
+    'a service that is an option',
+    { ...least, channels: { c: { path: '/x', profile: 'generic', service: '-H' } } },
+    '"c","service"',
+  ],
+  [
+    'a relative socket',
+    { ...least, channels: { c: { profile: 'clamav', clamd_socket: 'clamd.ctl' } } },
+    'clamd_socket',
+  ],
+  [
+    'two channels in the directory of ClamAV',
+    { ...least, channels: { a: { profile: 'clamav' }, b: { profile: 'clamav' } } },
+    'of its own',
+  ],
   ['a file URL for origin', { ...least, origin: 'file:///etc/passwd' }, 'origin'],
   ['a password in the origin', { ...least, origin: 'https://user:secret@example.com' }, 'origin'],
   ['a schedule that is none', { ...least, schedule: 'hourly' }, 'schedule'],

@@ -33,7 +33,7 @@ async function openToken(uses = 1) {
     configFile: join(home, 'etc', 'node.toml'),
     rootFile: join(home, 'etc', 'root.json'),
     stateDir: join(home, 'state'),
-    channels: { clamav: join(home, 'clamav') },
+    channels: { clamav: { path: join(home, 'clamav') } },
   }
   return { fixture, path, token, home, options }
 }
@@ -63,7 +63,7 @@ test('without channels: they wait in the configuration as an example', async () 
   await joinOrigin({ ...options, channels: {} })
   await expect(configOf(options.configFile)).rejects.toMatchObject({ code: 'config_invalid' })
   const text = await readFile(options.configFile, 'utf8')
-  const uncommented = text.replace('# [channels.clamav]\n# path', '[channels.clamav]\npath')
+  const uncommented = text.replace('# [channels.clamav]\n# profile', '[channels.clamav]\nprofile')
   await writeFile(options.configFile, uncommented)
   expect((await configOf(options.configFile)).channels).toHaveProperty('clamav')
 })

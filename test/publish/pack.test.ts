@@ -15,7 +15,8 @@ import { chmod, mkdir, open, readdir, readFile, symlink, utimes, writeFile } fro
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { zstdDecompressSync } from 'node:zlib'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
+import { canaryOf, canaryPath, decodeCanary, encodeCanary } from '../../src/core/canary.ts'
 import { piecesRoot, sha256 } from '../../src/core/digest.ts'
 import { decodeIndex, packHeaderBytes, readIndexLength } from '../../src/core/pack-format.ts'
 import { MiB } from '../../src/core/units.ts'
@@ -42,6 +43,56 @@ function contentsOf(bytes: Buffer): Record<string, { mode: number; content: Buff
   }
   return contents
 }
+
+describe('a canary', () => {
+  const tree = { 'a.ndb': 'sig', 'z.ndb': 'more', 'y/large.hdb': randomBytes(3 * MiB, 1) }
+  const canaryIn = (bytes: Buffer) => decodeCanary(contentsOf(bytes)[canaryPath]!.content)!
+
+  test('stands in its place among the files, which are what they are without it', async () => {
+    const source = await writeTree(await scratchDir(), tree)
+    const plain = await pack(source)
+    const { release, bytes } = await pack(source, { canary: true })
+    const { [canaryPath]: canary, ...others } = contentsOf(bytes)
+    expect(others).toEqual(contentsOf(plain.bytes))
+    expect(Object.keys(contentsOf(bytes))).toEqual(['a.ndb', canaryPath, 'y/large.hdb', 'z.ndb'])
+    expect(release).toMatchObject({ files: 4, unpacked: plain.release.unpacked + canary!.content.length })
+    const { name, probe } = canaryIn(bytes)
+    expect(canary!.content.toString()).toBe(`${sha256(probe)}:${probe.length}:${name}\n`)
+  })
+
+  test('is the same for the same content, and another for any other', async () => {
+    const source = await writeTree(await scratchDir(), tree)
+    const first = await pack(source, { canary: true })
+    expect((await pack(source, { canary: true })).bytes.equals(first.bytes)).toBe(true)
+    await chmod(join(source, 'a.ndb'), 0o755)
+    expect(canaryIn((await pack(source, { canary: true })).bytes).name).not.toBe(canaryIn(first.bytes).name)
+  })
+
+  test('takes the place of one that the source has, as a release that is published again', async () => {
+    const source = await writeTree(await scratchDir(), { ...tree, [canaryPath]: 'stale' })
+    const fresh = await pack(await writeTree(await scratchDir(), tree), { canary: true })
+    expect((await pack(source, { canary: true })).release.content).toBe(fresh.release.content)
+    expect(contentsOf((await pack(source)).bytes)[canaryPath]!.content.toString()).toBe('stale')
+  })
+
+  test('alone is no release, and a twin of its name is refused', async () => {
+    const alone = await writeTree(await scratchDir(), { [canaryPath]: 'x' })
+    await expect(pack(alone, { canary: true })).rejects.toMatchObject({ code: 'source_unreadable' })
+    const twin = await writeTree(await scratchDir(), { 'Sigmesh-Canary.hsb': 'x' })
+    await expect(pack(twin, { canary: true })).rejects.toMatchObject({ code: 'pack_path' })
+  })
+
+  test.each([
+    '',
+    '\n',
+    `${'0'.repeat(64)}:63:Sigmesh.Canary.${'0'.repeat(32)}\n`,
+    `${encodeCanary(canaryOf([]))}x`,
+    encodeCanary(canaryOf([])).toString().replace('Canary', 'canary'),
+  ])('is read only as it was written, not from %j', text => {
+    expect(decodeCanary(Buffer.from(text))).toBeUndefined()
+    expect(decodeCanary(encodeCanary(canaryOf([])))).toEqual(canaryOf([]))
+  })
+})
 
 test('a directory: every file in the order of the index, executable bit kept, other modes normalised', async () => {
   const source = await writeTree(await scratchDir(), { 'b/c.yar': 'rule', 'a.ndb': 'sig', 'b-x': '', 'b/.hidden': 'h' })

@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { zstdCompressSync } from 'node:zlib'
 import { type Artifact, choosePieceLength } from '../../src/core/artifact.ts'
+import { type Canary, canaryOf } from '../../src/core/canary.ts'
 import { asInfohash, piecesRoot, sha256, sha256Bytes } from '../../src/core/digest.ts'
-import { comparePaths, packHeaderBytes, packMagic } from '../../src/core/pack-format.ts'
+import { type ContentFile, comparePaths, packHeaderBytes, packMagic } from '../../src/core/pack-format.ts'
 import type { Release } from '../../src/core/release.ts'
 import { markVerified, type Verified } from '../../src/core/verified.ts'
 import type { StoredArtifact } from '../../src/store/artifact-store.ts'
@@ -50,6 +51,12 @@ export function releaseOf(tree: Tree, sequence = 1, about: Partial<Release> = {}
     entries.sort((a, b) => comparePaths(a.path, b.path)),
     { sequence, ...about },
   )
+}
+
+/** The canary that `sigmesh publish --canary` adds to these files. */
+export function canaryFor(tree: Tree): Canary {
+  const files = Object.entries(tree).map(([path, content]) => entry(path, content))
+  return canaryOf(files as unknown as readonly ContentFile[])
 }
 
 /** Everything about it is rightly signed, also when `pack` or the entries are evil. */

@@ -2,6 +2,8 @@ import { dirname, join, resolve } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { type Command, InvalidArgumentError } from 'commander'
 import { channelName, nodeName } from '../../core/schema.ts'
+import type { NewChannel } from '../../daemon/node-toml.ts'
+import { profileNames } from '../../install/profiles.ts'
 import { withExamples, withExitCodes } from '../help.ts'
 import { interruption } from '../interruption.ts'
 import { printable } from '../printable.ts'
@@ -10,7 +12,7 @@ interface JoinFlags {
   readonly node?: string
   readonly config: string
   readonly stateDir: string
-  readonly channel: Readonly<Record<string, string>>
+  readonly channel: Readonly<Record<string, NewChannel>>
   readonly force?: true
 }
 
@@ -26,7 +28,12 @@ export function joinCommand(program: Command): void {
       'the line that `sigmesh enroll` printed; `-` reads it from stdin, so that no process list shows it',
     )
     .option('--node <name>', 'what the origin calls this machine; its host name when left out', parseNode)
-    .option('--channel <name=path>', 'what to install, and where; can be given several times', collectChannel, {})
+    .option(
+      '--channel <name=what>',
+      'what to install, and where: name=/path, name=profile:/path or, as it has a path of its own, name=clamav; can be given several times',
+      collectChannel,
+      {},
+    )
     .option('--config <file>', 'the node.toml to write; root.json goes beside it', '/etc/sigmesh/node.toml')
     .option('--state-dir <directory>', 'where the daemon keeps its state', '/var/lib/sigmesh')
     .option('--force', 'join anew, with a new key, and overwrite what is there')
@@ -55,6 +62,7 @@ export function joinCommand(program: Command): void {
     })
   withExamples(command, [
     ['sigmesh join sigmesh1.eyJvcmlnaW4… --channel clamav=/var/lib/sigmesh/clamav', 'with one channel'],
+    ['sigmesh join - --channel clamav=clamav --channel rules=yara:/var/lib/sigmesh/rules < token', 'with profiles'],
     ['sigmesh join - < token', 'the channels go into node.toml by hand'],
   ])
   withExitCodes(command, ['ok', 'failed', 'usage', 'interrupted'])
@@ -80,11 +88,15 @@ function parseNode(text: string): string {
   return parsed.data
 }
 
-function collectChannel(text: string, before: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
-  const at = text.indexOf('=')
-  const parsed = channelName.safeParse(text.slice(0, Math.max(0, at)))
-  const path = text.slice(at + 1)
-  if (!parsed.success || !path.startsWith('/'))
-    throw new InvalidArgumentError('expected a channel and an absolute path, as in clamav=/var/lib/sigmesh/clamav')
-  return { ...before, [parsed.data]: path }
+function collectChannel(text: string, before: Readonly<Record<string, NewChannel>>): Record<string, NewChannel> {
+  const [, name, ahead, path, alone] = /^([^=]+)=(?:(?:([a-z]+):)?(\/.*)|([a-z]+))$/s.exec(text) ?? []
+  const parsed = channelName.safeParse(name)
+  const word = ahead ?? alone
+  const profile = profileNames.find(each => each === word)
+  const known = word === undefined ? path !== undefined : profile !== undefined && (!alone || alone === 'clamav')
+  if (!parsed.success || !known)
+    throw new InvalidArgumentError(
+      'expected a channel and an absolute path or a profile, as in clamav=/var/lib/sigmesh/clamav or clamav=clamav',
+    )
+  return { ...before, [parsed.data]: { ...(profile && { profile }), ...(path !== undefined && { path }) } }
 }

@@ -14,6 +14,7 @@ import { styleFor } from '../style.ts'
 interface PublishFlags {
   readonly repository: string
   readonly label?: string
+  readonly canary?: true
   readonly createChannel?: true
   readonly force?: true
   readonly passphraseFile?: string
@@ -37,6 +38,7 @@ export function publishCommand(program: Command): void {
         .default('.'),
     )
     .option('-l, --label <text>', 'what people call this release; shown by `sigmesh status`')
+    .option('--canary', 'add the signature by which a node sees that its clamd works with this very release')
     .option('--create-channel', 'make the channel when there is none; it gets a key of its own')
     .option('--force', 'publish also when the newest release has the same content')
     .addOption(passphraseOption())
@@ -60,6 +62,7 @@ export function publishCommand(program: Command): void {
   withExamples(command, [
     ['sigmesh publish clamav /srv/signatures -r /srv/sigmesh', 'a directory'],
     ['sigmesh publish clamav daily.cvd --label "daily 27810"', 'a file, from within the repository'],
+    ['sigmesh publish clamav ./signatures --canary', 'for nodes with `profile = "clamav"`'],
     ['sigmesh publish clamav ./signatures --prepare next.request', 'to be signed where the key is'],
     ['sigmesh publish --finish next.request', 'once it is signed'],
   ])
@@ -80,10 +83,10 @@ async function prepare(
   channel: string,
   path: string,
   request: string,
-  { repository, label }: PublishFlags,
+  { repository, label, canary }: PublishFlags,
 ): Promise<void> {
   const { preparePublish } = await import('../../publish/prepare.ts')
-  const about = label === undefined ? {} : { label }
+  const about = { ...(label === undefined ? {} : { label }), ...(canary && { canary }) }
   const made = await withProgress(options =>
     preparePublish(repository, channel, path, request, { ...about, ...options }),
   )
