@@ -134,6 +134,8 @@ export const nodeConfig = z.strictObject({
   /** Each run starts up to this much later, at random, so that a company does not ask all at once. */
   schedule_jitter_s: seconds.default(300),
   check_on_start: z.boolean().default(true),
+  /** Hold one connection to the origin open, by which it tells of news at once. Of a site, it takes a few; they tell the others. */
+  push: z.boolean().default(true),
   /** After a failed cycle: try again after this long, then twice as long each time, up to 15 minutes. */
   retry_s: seconds.min(1).default(30),
   /** No byte from anywhere for this long fails the cycle; what was fetched stays for the next one. */

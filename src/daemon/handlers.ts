@@ -1,9 +1,10 @@
 /** What the control socket answers: the parts of the node, in the shapes of status.ts. */
 import type { Clock } from '../core/clock.ts'
-import { ControlError } from '../core/errors.ts'
+import { ControlError, describeError } from '../core/errors.ts'
 import { version } from '../core/version.ts'
 import type { Journal } from '../store/journal.ts'
 import type { SwarmEngine } from '../swarm/engine.ts'
+import type { Ear } from '../swarm/events/listen.ts'
 import type { Channel } from './channel.ts'
 import { describeChannel, describeHold, describePeers } from './channel-status.ts'
 import type { NodeConfig } from './config.ts'
@@ -19,6 +20,8 @@ export interface NodeParts {
   readonly channels: readonly Channel[]
   readonly runners: ReadonlyMap<string, Runner<CycleResult>>
   readonly schedule: Schedule
+  /** Undefined when node.toml wants none. */
+  readonly ear: Ear | undefined
   readonly history: Journal<HistoryEntry>
   readonly clock: Clock
   /** Aborts when the daemon stops. */
@@ -42,6 +45,7 @@ export function handlersOf(parts: NodeParts): ControlHandlers {
       lanAddress: parts.lanAddress(),
       startedAt,
       now: iso(clock.now()),
+      push: describePush(parts.ear),
       channels: channels.map(channel => describeChannel(channel, exchanges, nextCheck(channel.name, parts))),
     }),
     peers: () => channels.flatMap(channel => describePeers(channel.name, exchanges)),
@@ -71,6 +75,12 @@ export function summarise({ channels }: NodeStatus): string {
       return `${channel} ${installed?.sequence ?? 'none'} ${activity}${far}${failure ? ` (${failure.code})` : ''}`
     })
     .join('; ')
+}
+
+function describePush(ear: Ear | undefined): NodeStatus['push'] {
+  if (!ear) return { state: 'off', error: null }
+  const { state, lastError } = ear.view()
+  return { state, error: lastError && describeError(lastError) }
 }
 
 /** What was begun goes on when whoever asked has gone. */

@@ -7,6 +7,7 @@
  */
 import { join } from 'node:path'
 import { type Clock, systemClock } from '../core/clock.ts'
+import { describeError } from '../core/errors.ts'
 import { type Stoppable, stopAll } from '../core/lifecycle.ts'
 import type { Log } from '../core/log.ts'
 import { hour, MiB, second } from '../core/units.ts'
@@ -18,6 +19,7 @@ import { makeDirectory } from '../store/durable.ts'
 import { openJournal } from '../store/journal.ts'
 import { openTrustStore } from '../store/trust-store.ts'
 import type { EngineOptions, SwarmEngine } from '../swarm/engine.ts'
+import { type Ear, listenToOrigin } from '../swarm/events/listen.ts'
 import { allowNetworks, lanAddress } from '../swarm/networks.ts'
 import { OriginClient } from '../swarm/origin-client.ts'
 import { Channel, type ChannelParts } from './channel.ts'
@@ -33,6 +35,7 @@ import { Ledger } from './ledger.ts'
 import { startRunner, startSchedule } from './schedule.ts'
 import { historyEntry } from './status.ts'
 import { Trust } from './trust.ts'
+import { WakeUp } from './wake-up.ts'
 
 /** Loaded when chosen: webtorrent alone takes 30 MB and half a second that a native node does not need. */
 const engines = {
@@ -90,17 +93,23 @@ async function assemble(config: NodeConfig, surroundings: Required<Surroundings>
   const lan = () => ownLanAddress(config)
   const exchanges = await startExchanges(config, { ...surroundings, origin, engine, lanAddress: lan }, start)
   const history = await openJournal(join(config.state_dir, 'history'), historyEntry, mostHistoryEntries)
+  const trust = await openTrust(config, { ...surroundings, origin })
   const report: ChannelParts['report'] = (about, signal) => origin.report({ ...about, node, site, version }, signal)
-  const channels = await openChannels(config, { ...surroundings, origin, exchanges, history, report }, start)
+  const channels = await openChannels(config, { ...surroundings, trust, exchanges, history, report }, start)
 
   const runners = startRunners(channels, { retryMs: config.retry_s * second, clock, random }, start)
   const checkAll = () => {
     for (const runner of runners.values()) void runner.run()
   }
+  const lookAfresh = () => {
+    for (const runner of runners.values()) void runner.runAfresh()
+  }
+  const wakeUp = start(new WakeUp({ held: () => trust.shelf.versions.snapshot, wake: lookAfresh, clock }))
   const schedule = start(startSchedule(config.schedule, config.schedule_jitter_s * second, checkAll, { clock, random }))
   const lanAddress = () => `${lan()}:${engine.port}`
   const ended = startEnd(start)
-  const about = { config, engine, exchanges, channels, runners, schedule, history, clock, lanAddress, ended }
+  const ear = config.push ? start(startEar(config, { ...surroundings, origin, wakeUp, lan })) : undefined
+  const about = { config, ear, engine, exchanges, channels, runners, schedule, history, clock, lanAddress, ended }
   const handlers = handlersOf(about)
   start(await startControlServer(config.control_socket, handlers))
   start(startHousekeeping({ channels, exchanges, clock, log }))
@@ -126,6 +135,21 @@ function startEngine({ engine, lan }: NodeConfig): Promise<SwarmEngine> {
   return engines[engine](options)
 }
 
+interface EarParts extends Required<Surroundings> {
+  readonly origin: OriginClient
+  readonly wakeUp: WakeUp
+  lan(): string
+}
+
+function startEar({ node, site }: NodeConfig, { origin, wakeUp, lan, ...surroundings }: EarParts): Ear {
+  return listenToOrigin({
+    ...surroundings,
+    client: origin,
+    request: () => ({ node, site, lan: lan() }),
+    onNews: ({ snapshot }) => void wakeUp.hear(snapshot),
+  })
+}
+
 /** The tracker takes an address that no neighbour can dial for "the one you see". */
 const anyAddress = '0.0.0.0'
 
@@ -142,23 +166,32 @@ async function startExchanges(config: NodeConfig, parts: MeshParts, start: Start
   return start(new Exchanges({ ...parts, artifacts, node, site, stallMs: stall_s * second }, store.seed_hours * hour))
 }
 
-type ChannelSurroundings = Omit<ChannelParts, 'trust' | 'ledger' | 'openInstaller'> & { readonly origin: OriginClient }
+/** What cannot be read of it is the failure of each channel that needs it, and the node starts all the same. */
+async function openTrust(
+  { state_dir, root }: NodeConfig,
+  { origin, clock, log }: Required<Surroundings> & { readonly origin: OriginClient },
+): Promise<Trust> {
+  const trust = new Trust({ store: await openTrustStore(join(state_dir, 'trust')), rootFile: root, origin, clock })
+  await trust
+    .open()
+    .catch(error => log.warn({ ...describeError(error) }, 'what was trusted before is not shown to neighbours'))
+  return trust
+}
+
+type ChannelSurroundings = Omit<ChannelParts, 'ledger' | 'openInstaller'>
 
 /** All channels of the accept list. One whose directory cannot be used is there all the same, and tries again by itself. */
 async function openChannels(
-  { channels: accepted, state_dir, root }: NodeConfig,
-  { origin, ...parts }: ChannelSurroundings,
+  { channels: accepted, state_dir }: NodeConfig,
+  parts: ChannelSurroundings,
   start: Start,
 ): Promise<readonly Channel[]> {
   const { clock, log } = parts
-  const store = await openTrustStore(join(state_dir, 'trust'))
-  const trust = new Trust({ store, rootFile: root, origin, clock })
   const ledger = await Ledger.open(state_dir)
   const channels = Object.entries(accepted).map(([name, target]) =>
     start(
       new Channel(name, {
         ...parts,
-        trust,
         ledger,
         openInstaller: () =>
           openInstaller(

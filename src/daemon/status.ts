@@ -97,6 +97,14 @@ export const nodeStatus = z.strictObject({
   lanAddress: z.string(),
   startedAt: time,
   now: time,
+  /**
+   * Whether the origin tells this node of news at once: `listening`; `spared`, when enough others of the site listen; `waiting` for the next
+   * try, because of the error; `off` by node.toml.
+   */
+  push: z.strictObject({
+    state: z.enum(['off', 'connecting', 'listening', 'spared', 'waiting']),
+    error: z.strictObject({ code: z.string(), message: z.string() }).nullable(),
+  }),
   channels: z.array(channelStatus),
 })
 export type NodeStatus = z.infer<typeof nodeStatus>

@@ -14,6 +14,7 @@ import { pinRoot } from '../signing/root-chain.ts'
 import { Mutex } from '../store/mutex.ts'
 import type { TrustStore } from '../store/trust-store.ts'
 import type { OriginClient } from '../swarm/origin-client.ts'
+import { Shelf } from './shelf.ts'
 
 const pinnedRootLimitBytes = 512 * KiB
 
@@ -28,9 +29,21 @@ export interface TrustParts {
 export class Trust {
   readonly #parts: TrustParts
   readonly #turns = new Mutex()
+  #shelf = Shelf.empty
 
   constructor(parts: TrustParts) {
     this.#parts = parts
+  }
+
+  /** What the last whole refresh left, for the neighbours. */
+  get shelf(): Shelf {
+    return this.#shelf
+  }
+
+  /** Take what a former run kept onto the shelf. @throws TrustError `trust_damaged`, StoreError. */
+  async open(): Promise<void> {
+    const kept = await this.#parts.store.load()
+    if (kept) this.#shelf = new Shelf(kept, new Map())
   }
 
   /**
@@ -55,7 +68,9 @@ export class Trust {
           step = walk.next(await origin.metadata(`/metadata/${path}`, limitBytes, signal))
         }
       }
-      return step.value.manifests.flatMap(releasesOf)
+      const { manifests, state } = step.value
+      this.#shelf = new Shelf(state, new Map())
+      return manifests.flatMap(releasesOf)
     })
   }
 

@@ -17,6 +17,7 @@ import { channelName } from '../core/schema.ts'
 import { readMetadata } from '../signing/metadata.ts'
 import { limitBytes } from '../signing/rules.ts'
 import { readSmallFile } from '../store/small-file.ts'
+import type { OriginNews } from '../swarm/events/protocol.ts'
 
 export interface Offer {
   readonly release: Release
@@ -30,13 +31,15 @@ interface Offers {
   readonly byPath: ReadonlyMap<string, Offer>
   readonly bySha256: ReadonlyMap<Sha256, Offer>
   readonly infohashes: ReadonlySet<Infohash>
+  /** The versions in force; undefined before a repository was read. */
+  readonly news: OriginNews | undefined
 }
 
 /** A burst of requests looks at the disk once in this time. What is not found is looked for again at once. */
 const freshMs = 50
 /** A repository that cannot be read is tried again: it may be mended without a new timestamp.json. */
 const retryMs = 1000
-const nothing: Offers = { byPath: new Map(), bySha256: new Map(), infohashes: new Set() }
+const nothing: Offers = { byPath: new Map(), bySha256: new Map(), infohashes: new Set(), news: undefined }
 
 export class Catalogue {
   readonly #directory: string
@@ -74,6 +77,12 @@ export class Catalogue {
     return (await this.#find(() => this.#loaded || undefined)) ?? false
   }
 
+  /** What is in force at this moment; undefined while there is no repository. */
+  async news(): Promise<OriginNews | undefined> {
+    await this.#look(this.#clock.monotonic())
+    return this.#offers.news
+  }
+
   async #find<T>(lookUp: () => T | undefined): Promise<T | undefined> {
     const now = this.#clock.monotonic()
     await this.#look(now - freshMs)
@@ -102,8 +111,8 @@ export class Catalogue {
   /** A repository that cannot be read leaves the last one in force: one bad file must not take the artifacts of all away. */
   async #load(stamp: string, now: number): Promise<void> {
     try {
-      const releases = await this.#readReleases()
-      this.#offers = this.#index(releases)
+      const { releases, news } = await this.#readReleases()
+      this.#offers = this.#index(releases, news)
       this.#loaded = true
       this.#stamp = stamp
       this.#log.info({ releases: releases.map(release => `${release.channel} ${release.sequence}`) }, 'repository read')
@@ -115,7 +124,7 @@ export class Catalogue {
     }
   }
 
-  async #readReleases(): Promise<Release[]> {
+  async #readReleases(): Promise<{ releases: Release[]; news: OriginNews }> {
     const timestamp = readMetadata(
       'timestamp',
       'timestamp.json',
@@ -133,7 +142,7 @@ export class Catalogue {
         if (release) releases.push(release)
       }
     }
-    return releases
+    return { releases, news: { timestamp: timestamp.body.version, snapshot: snapshot.body.version } }
   }
 
   async #read(name: string, limit: number): Promise<Buffer> {
@@ -143,13 +152,14 @@ export class Catalogue {
     return bytes
   }
 
-  #index(releases: readonly Release[]): Offers {
+  #index(releases: readonly Release[], news: OriginNews): Offers {
     const offers = releases.map(release => ({
       release,
       file: join(this.#directory, artifactUrlPath(release)),
       torrentFile: join(this.#directory, torrentUrlPath(release.full)),
     }))
     return {
+      news,
       byPath: new Map(
         offers.flatMap(offer => [
           [artifactUrlPath(offer.release), offer],

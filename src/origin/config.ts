@@ -46,6 +46,8 @@ const limits = z
     deals: wholeNumber.min(1).default(20_000),
     /** Addresses the tracker keeps of one artifact at one site. */
     peers_per_swarm: wholeNumber.min(1).default(2000),
+    /** Connections that stay open for news, of all sites together. */
+    listeners: wholeNumber.min(1).default(5000),
     /** Nodes times channels whose last report is kept. */
     reports: wholeNumber.min(1).default(200_000),
   })
@@ -74,6 +76,8 @@ export const originConfig = z.strictObject({
    * whatever its nodes do. `open`: for everybody; the same files may then come from a CDN or a plain file server.
    */
   payloads: z.enum(['seats', 'open']).default('seats'),
+  /** Nodes of a site that hear of a publish at once, by a connection that stays open; they tell the others. */
+  listeners_per_site: wholeNumber.max(1000).default(3),
   /** How often a client announces to the tracker. It is forgotten after three times this. */
   announce_interval_s: wholeNumber.min(1).max(3600).default(30),
   log_level: z.enum(['debug', 'info', 'warn', 'error']).default('info'),

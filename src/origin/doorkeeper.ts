@@ -23,7 +23,7 @@ type Hook = (request: FastifyRequest, reply: FastifyReply) => Promise<FastifyRep
 
 const refusedKey: Refusal = { status: 401, code: 'announce_key_refused' }
 const expiredKey: Refusal = { status: 401, code: 'announce_key_expired' }
-const revoked: Refusal = { status: 403, code: 'identity_revoked' }
+export const revoked: Refusal = { status: 403, code: 'identity_revoked' }
 const announceKeyMark = '~'
 const announceKeyLifeMs = day
 

@@ -1,5 +1,5 @@
 /**
- * What nodes say: seats, announces, reports. With `join = "required"`, each says it under its own name and for its own site, as they were
+ * What nodes say: seats, announces, reports; and that they listen for news. With `join = "required"`, each says it under its own name and for its own site, as they were
  * bound to its key when it joined.
  */
 import type { FastifyInstance, FastifyReply } from 'fastify'
@@ -7,10 +7,12 @@ import type { Clock } from '../core/clock.ts'
 import type { Log } from '../core/log.ts'
 import { nodeReport, reportUrlPath } from '../core/report.ts'
 import { siteName } from '../core/schema.ts'
+import { eventsRequest, eventsUrlPath, streamsFull } from '../swarm/events/protocol.ts'
 import { announceUrlPath, announceUrlRequest } from '../swarm/identity/join-protocol.ts'
 import { seatRequest, seatsUrlPath } from '../swarm/seats/protocol.ts'
 import type { Catalogue } from './catalogue.ts'
-import type { Doorkeeper } from './doorkeeper.ts'
+import { type Doorkeeper, revoked } from './doorkeeper.ts'
+import type { EventStreams } from './event-streams.ts'
 import { notFound, refuse, refuseIdentity } from './http-server.ts'
 import type { ReportStore } from './report-store.ts'
 import { parseHave, type SeatBook } from './seat-book.ts'
@@ -23,13 +25,17 @@ export interface NodeParts {
   readonly seats: SeatBook
   readonly tracker: Tracker
   readonly reports: ReportStore
+  readonly events: EventStreams
   readonly clock: Clock
   readonly log: Log
 }
 
+/** When a node that was turned away asks again, in case one that listens has gone. */
+const crowdedSeconds = 5 * 60
+
 export function addNodeRoutes(
   app: FastifyInstance,
-  { door, catalogue, seats, tracker, reports, clock, log }: NodeParts,
+  { door, catalogue, seats, tracker, reports, events, clock, log }: NodeParts,
 ): void {
   const preParsing = door.forNodes
 
@@ -72,6 +78,21 @@ export function addNodeRoutes(
     if (!release || !node) return refuse(reply, 404, 'unknown_artifact')
     const path = door.announcePath(node, release.full.infohash)
     return reply.header('cache-control', 'no-store').send({ path })
+  })
+
+  app.post(eventsUrlPath, { preParsing }, async (request, reply) => {
+    const parsed = eventsRequest.safeParse(request.body)
+    if (!parsed.success) return refuse(reply, 400, 'bad_request')
+    const { node, lan } = parsed.data
+    if (!door.speaksFor(request, parsed.data)) return otherNode(reply)
+    const site = siteKey(parsed.data.site, request.ip, lan && lanAddress(lan, request.ip))
+    const news = await catalogue.news()
+    // Looked at once more, and nothing is awaited after it: who is revoked from here on is forgotten by name.
+    if (!door.stillWelcome(request)) return refuseIdentity(reply, revoked)
+    if (!events.hasRoom(site, node)) return refuse(reply.header('retry-after', crowdedSeconds), 503, streamsFull)
+    reply.hijack()
+    events.open(site, node, reply.raw, news)
+    return reply
   })
 
   app.post(reportUrlPath, { preParsing }, (request, reply) => {

@@ -6,6 +6,7 @@
  *   POST /v1/seats                     swarm/seats/protocol.ts
  *   POST /v1/reports                   core/report.ts
  *   GET  /announce/<site>              the tracker
+ *   POST /v1/events                    swarm/events/protocol.ts
  *   POST /v1/join, /v1/announce-url    swarm/identity/join-protocol.ts
  *   GET  /v1/health                    200 once a repository has been read, 503 before
  *   GET  /v1/stats                     for this machine only: a request from elsewhere, or through a proxy, gets a 404
@@ -20,18 +21,21 @@ import type { NodeReport } from '../core/report.ts'
 import { second } from '../core/units.ts'
 import { lockDirectory } from '../store/directory-lock.ts'
 import { makeDirectory } from '../store/durable.ts'
+import { heartbeatMs } from '../swarm/events/protocol.ts'
 import { defaultSeatRules } from '../swarm/seats/rules.ts'
 import { Admission } from './admission.ts'
 import { Catalogue } from './catalogue.ts'
 import type { OriginConfig } from './config.ts'
 import { Doorkeeper } from './doorkeeper.ts'
 import { Egress } from './egress.ts'
+import { EventStreams } from './event-streams.ts'
 import { addFileRoutes } from './file-routes.ts'
 import { createHttpServer, notFound } from './http-server.ts'
 import { addJoinRoutes } from './join-routes.ts'
 import { NodeRegistry } from './node-registry.ts'
 import { addNodeRoutes } from './node-routes.ts'
 import { ReportStore } from './report-store.ts'
+import { watchRepository } from './repository-watch.ts'
 import { SeatBook } from './seat-book.ts'
 import { isThisMachine } from './sites.ts'
 import { readTlsPair, watchTlsFiles } from './tls-files.ts'
@@ -53,6 +57,8 @@ export interface OriginStats {
   /** Living deals: nodes counted, seats with the pieces each has to bring, pieces that the site holds. */
   readonly deals: ReturnType<SeatBook['view']>
   readonly tracker: ReturnType<Tracker['view']>
+  /** Who listens for news, by site. */
+  readonly listeners: ReturnType<EventStreams['view']>
 }
 
 export interface OriginParts {
@@ -100,7 +106,6 @@ export async function startOrigin(
       random,
     })
     started.push(tracker)
-    started.push(expelRevoked({ registry, seats, tracker, clock, log }))
 
     const app = await createHttpServer(config.limits, log, config.tls && (await readTlsPair(config.tls)))
     if (config.tls) {
@@ -112,18 +117,27 @@ export async function startOrigin(
       )
     }
     started.push(stoppable(app, config.limits.stop_timeout_ms))
+    const events = new EventStreams({
+      perSite: config.listeners_per_site,
+      overall: config.limits.listeners,
+      heartbeatMs: Math.min(heartbeatMs, config.limits.idle_timeout_ms / 3),
+    })
+    started.push(events) // ends before the server, which would wait for its streams
+    started.push(expelRevoked({ registry, seats, tracker, events, clock, log }))
     addFileRoutes(app, { door, config, catalogue, seats, egress, clock })
     addJoinRoutes(app, { admission, clock, log })
-    addNodeRoutes(app, { door, catalogue, seats, tracker, reports, clock, log })
+    addNodeRoutes(app, { door, catalogue, seats, tracker, reports, events, clock, log })
     const stats = () => ({
       artifactBytes: egress.total,
       egress: egress.view(),
       deals: seats.view(),
       tracker: tracker.view(),
+      listeners: events.view(),
     })
     addWatchRoutes(app, catalogue, stats)
     const url = await app.listen({ host: config.listen.address, port: config.listen.port })
     const { port } = app.server.address() as AddressInfo
+    started.push(watchRepository({ directory: config.repository, catalogue, clock, log }, news => events.tell(news)))
     if (!(await catalogue.ready())) log.warn({ repository: config.repository }, 'there is no repository to serve yet')
     log.info({ url, seats: config.seats_per_site, payloads: config.payloads, join: config.join }, 'origin started')
     return { port, url, stats, reports: () => reports.all(), stop: () => stopAll(started) }
@@ -133,8 +147,8 @@ export async function startOrigin(
   }
 }
 
-/** A revoked node is refused at once, whatever it asks; what it has from before is taken away here: its leases, and its peers in the tracker. */
-function expelRevoked({ registry, seats, tracker, clock, log }: ExpelParts): Stoppable {
+/** A revoked node is refused at once, whatever it asks; what it has from before is taken away here: its leases, its peers in the tracker, its ear for news. */
+function expelRevoked({ registry, seats, tracker, events, clock, log }: ExpelParts): Stoppable {
   const ended = new AbortController()
   const done = (async () => {
     for (let seen = registry.lastRevocation(); ; ) {
@@ -143,6 +157,7 @@ function expelRevoked({ registry, seats, tracker, clock, log }: ExpelParts): Sto
         seen = revokedAt!
         seats.forget(name)
         tracker.forget(keyId)
+        events.forget(name)
         log.info({ node: name }, 'a node was revoked')
       }
     }
@@ -161,6 +176,7 @@ interface ExpelParts {
   readonly registry: NodeRegistry
   readonly seats: SeatBook
   readonly tracker: Tracker
+  readonly events: EventStreams
   readonly clock: Clock
   readonly log: Log
 }

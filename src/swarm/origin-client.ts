@@ -8,6 +8,7 @@
  *   POST /v1/reports                      a NodeReport
  *   GET  /announce/<site>                 the tracker, by BEP 3
  *   POST /v1/announce-url                 the same for a stock client
+ *   POST /v1/events                       news as it comes, see events/protocol.ts
  */
 import { type Artifact, pieceCount } from '../core/artifact.ts'
 import type { Infohash, Sha256 } from '../core/digest.ts'
@@ -16,13 +17,22 @@ import type { Stoppable } from '../core/lifecycle.ts'
 import { torrentUrlPath } from '../core/release.ts'
 import { type NodeReport, reportUrlPath } from '../core/report.ts'
 import { z } from '../core/schema.ts'
-import { KiB } from '../core/units.ts'
+import { KiB, MiB } from '../core/units.ts'
+import { EventReader } from './events/event-reader.ts'
+import {
+  type EventsRequest,
+  eventsUrlPath,
+  heartbeatMs,
+  newsEvent,
+  type OriginNews,
+  originNews,
+} from './events/protocol.ts'
 import { announceUrlAnswer, announceUrlPath } from './identity/join-protocol.ts'
 import { RequestSigner } from './identity/request-signer.ts'
 import type { SigningKey } from './identity/signing-key.ts'
 import { metainfoLimitBytes } from './metainfo.ts'
 import { defaultHttpLimits, type HttpLimits, type HttpRequest, OriginHttp } from './origin-http.ts'
-import { expectRange, expectStatus, printable } from './origin-refusal.ts'
+import { expectRange, expectStatus, printable, turnedAway } from './origin-refusal.ts'
 import {
   type SeatAnswer,
   type SeatRequest,
@@ -62,6 +72,13 @@ export interface AnnounceParams {
   readonly event?: 'started' | 'completed' | 'stopped'
 }
 
+export interface EventsOptions {
+  /** The origin listens to us now. */
+  onOpen(): void
+  onNews(news: OriginNews): void
+  readonly signal: AbortSignal
+}
+
 /** How a node is known to its origin, and how it knows its origin. */
 export interface OriginAccess {
   /** Signs what is not for everybody; an origin with `join = "open"` does not ask for it. */
@@ -74,23 +91,29 @@ export interface OriginAccess {
 
 const announceUrlLimitBytes = KiB
 const wantedPeers = 50
+/** Of one event stream; then it is opened anew. Years of heartbeats. */
+const eventsLimitBytes = 4 * MiB
+/** An event stream is silent most of the time, and slower than anything that is waited for. */
+const eventsLimits = { idleTimeoutMs: 3 * heartbeatMs, leastBytesPerSecond: 0 }
 
 export class OriginClient implements Stoppable {
   /** Artifact bytes and all else apart: a renewal or an announce never queues behind a range that fills the line. */
   readonly #talk: OriginHttp
   readonly #bulk: OriginHttp
+  readonly #ear: OriginHttp
   readonly #signer: RequestSigner | undefined
   readonly #origin: string
 
   /**
    * @param origin `http:` or `https:` URL; a path in it goes before every request's.
-   * @param limits Each of two pools (talk, artifact bytes) has `limits.connections` connections, default 2: four in all.
+   * @param limits Each of two pools (talk, artifact bytes) has `limits.connections` connections, default 2: four in all, and one for news.
    */
   constructor(origin: string | URL, limits: Partial<HttpLimits> = {}, { key, pin, now }: OriginAccess = {}) {
     const url = new URL(origin)
     this.#origin = url.href.replace(/\/$/, '')
     this.#talk = new OriginHttp(url, { ...defaultHttpLimits, ...limits }, pin)
     this.#bulk = new OriginHttp(url, { ...defaultHttpLimits, ...limits }, pin)
+    this.#ear = new OriginHttp(url, { ...defaultHttpLimits, ...eventsLimits, ...limits, connections: 1 }, pin)
     this.#signer = key && new RequestSigner(url, key, now)
   }
 
@@ -158,6 +181,27 @@ export class OriginClient implements Stoppable {
     })
   }
 
+  /**
+   * Listen for news until the origin, or the line, ends it.
+   *
+   * @returns How long to stay away when enough others of the site listen; undefined when it was heard and has ended.
+   * @throws DownloadError; `origin_malformed` for anything but such a stream. An aborted `signal` rejects with its own reason.
+   */
+  async events(request: EventsRequest, options: EventsOptions): Promise<{ retryAfterMs: number } | undefined> {
+    return this.#ear.exchange(this.#signed(post(eventsUrlPath, request, options.signal)), async answer => {
+      const retryAfterMs = turnedAway(answer)
+      if (retryAfterMs !== undefined) return { retryAfterMs }
+      await expectStatus(answer, 200)
+      if (answer.header('content-type') !== 'text/event-stream')
+        throw new DownloadError('origin_malformed', 'the origin answers with no event stream')
+      options.onOpen()
+      const reader = new EventReader()
+      for await (const chunk of answer.chunks(eventsLimitBytes))
+        for (const event of reader.push(chunk)) if (event.name === newsEvent) options.onNews(readNews(event.data))
+      return undefined
+    })
+  }
+
   /** A URL for a stock BitTorrent client beside this node, good for this artifact and a day. @throws DownloadError. */
   async announceUrl(artifact: Sha256, signal?: AbortSignal): Promise<string> {
     return this.#talk.exchange(this.#signed(post(announceUrlPath, { artifact }, signal)), async answer => {
@@ -210,7 +254,7 @@ export class OriginClient implements Stoppable {
   }
 
   async stop(): Promise<void> {
-    await Promise.all([this.#talk.stop(), this.#bulk.stop()])
+    await Promise.all([this.#talk.stop(), this.#bulk.stop(), this.#ear.stop()])
   }
 
   #signed(request: HttpRequest): HttpRequest {
@@ -242,6 +286,12 @@ function announcePath({ site, infohash, peerId, lanAddress, port, left, event }:
 /** Every byte as %xx: a binary string in a query is not text, and URLSearchParams would take it for UTF-8. */
 function percentEncoded(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString('hex').replace(/../g, '%$&')
+}
+
+function readNews(data: string): OriginNews {
+  const parsed = originNews.safeParse(parseJson(Buffer.from(data)))
+  if (!parsed.success) throw new DownloadError('origin_malformed', 'the origin tells news that is none')
+  return parsed.data
 }
 
 function readSeatAnswer(bytes: Buffer, pieces: number): SeatAnswer {

@@ -29,6 +29,11 @@ export async function expectRange(answer: HttpAnswer): Promise<void> {
   throw refused(answer, await saidBy(answer)) ?? seatRequired(answer)
 }
 
+/** An origin that wants to be left alone for now (503, with Retry-After). @returns For how long; undefined when it does not say so. */
+export function turnedAway(answer: HttpAnswer): number | undefined {
+  return answer.status === 503 ? retryAfterMs(answer) : undefined
+}
+
 function saidBy(answer: HttpAnswer): Promise<Buffer> {
   return answer.bytes(errorBodyBytes).catch(() => Buffer.from('(more than we read)'))
 }
@@ -73,10 +78,14 @@ function clockSkew(answer: HttpAnswer): DownloadError {
 }
 
 function seatRequired(answer: HttpAnswer): DownloadError {
-  const seconds = /^[0-9]{1,6}$/.exec(answer.header('retry-after') ?? '')
-  const retryAfterMs = seconds ? Math.min(Number(seconds[0]) * second, longestRetryAfterMs) : undefined
+  const waitMs = retryAfterMs(answer)
   const sentence = 'the origin gives artifact bytes only to a node that holds a seat, and this one does not'
-  return new DownloadError('seat_required', sentence, retryAfterMs === undefined ? {} : { retryAfterMs })
+  return new DownloadError('seat_required', sentence, waitMs === undefined ? {} : { retryAfterMs: waitMs })
+}
+
+function retryAfterMs(answer: HttpAnswer): number | undefined {
+  const seconds = /^[0-9]{1,6}$/.exec(answer.header('retry-after') ?? '')
+  return seconds ? Math.min(Number(seconds[0]) * second, longestRetryAfterMs) : undefined
 }
 
 function unexpected({ status }: HttpAnswer, said: Buffer, expected: number): DownloadError {

@@ -64,6 +64,7 @@ export function nodeStatus(...channels: ChannelStatus[]): NodeStatus {
     lanAddress: '10.0.0.7:6889',
     startedAt: ago(2 * 24 * 60),
     now: sampleNow,
+    push: { state: 'listening', error: null },
     channels,
   }
 }

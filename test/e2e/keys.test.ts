@@ -159,6 +159,7 @@ class Page {
       state_dir: join(folder, 'state'),
       control_socket: join(folder, 'control.sock'),
       check_on_start: false,
+      push: false,
       lan: { listen: '127.0.0.1', address: '127.0.0.1', port: 0, networks: ['127.0.0.0/8'] },
       channels: { clamav: { path: target } },
     })

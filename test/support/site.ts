@@ -164,6 +164,7 @@ export class Site {
       state_dir: paths.stateDir,
       control_socket: paths.socket,
       check_on_start: false,
+      push: false, // each test says itself when its nodes look
       ...(typeof this.#options.node === 'function' ? this.#options.node(name) : this.#options.node),
       lan: { listen: '127.0.0.1', address: '127.0.0.1', port: 0, networks: ['127.0.0.0/8'] },
       channels: {
