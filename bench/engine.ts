@@ -4,11 +4,9 @@
  *   npm run bench:engine              5 runs of every case, medians
  *   npm run bench:engine -- 1 growth  1 run of the cases whose name has "growth" in it
  */
-import { execFileSync } from 'node:child_process'
-import { mkdir, mkdtemp, rm, symlink } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { GiB, KiB, MiB } from '../src/core/units.ts'
 import { aria2 } from './engine/aria2.ts'
 import { type Case, type Outcome, runCase } from './engine/case.ts'
@@ -16,19 +14,17 @@ import { libtorrent } from './engine/libtorrent.ts'
 import { ours } from './engine/ours.ts'
 import { makePayload, type Payload } from './engine/payload.ts'
 import type { Contender } from './engine/processes.ts'
+import { compile } from './processes.ts'
 
 const [runs = '5', only = ''] = process.argv.slice(2)
-const project = fileURLToPath(new URL('..', import.meta.url))
 const scratch = await mkdtemp(join(tmpdir(), 'sigmesh-bench-'))
 process.once('SIGINT', () => process.exit(130))
 const payloads = new Map<string, Payload>()
 const outcomes = new Map<string, Outcome>()
 
 try {
-  const built = join(scratch, 'built')
-  execFileSync('tsc', ['-p', join(project, 'bench/engine/tsconfig.json'), '--outDir', built], { stdio: 'inherit' })
-  await symlink(join(project, 'node_modules'), join(built, 'node_modules'))
-  await bench(ours('native', built), ours('webtorrent', built))
+  const built = await compile(join(scratch, 'built'), ['bench/engine/member.ts'])
+  await bench(ours('native', built('bench/engine/member.ts')), ours('webtorrent', built('bench/engine/member.ts')))
 } finally {
   await rm(scratch, { recursive: true, force: true })
 }

@@ -1,13 +1,34 @@
 /** The demo's processes: each `sigmesh` and `sigmeshd` is a real one, started as an admin would, and gone when the demo is. */
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createWriteStream } from 'node:fs'
+import { copyFile, mkdir, symlink, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Stoppable } from '../src/core/lifecycle.ts'
 import { second } from '../src/core/units.ts'
 
-const bin = (name: 'sigmesh' | 'sigmeshd') => fileURLToPath(new URL(`../bin/${name}.ts`, import.meta.url))
+const project = fileURLToPath(new URL('..', import.meta.url))
+const bin = (name: 'sigmesh' | 'sigmeshd') => join(project, 'bin', `${name}.ts`)
+
+/**
+ * Compile as a package is, for processes that are measured: from sources, Node's stripping of the types is measured too.
+ *
+ * @param more Files besides the package's own, relative to the project.
+ * @returns `file` in `into` of any of them.
+ */
+export async function compile(into: string, more: readonly string[] = []): Promise<(file: string) => string> {
+  await mkdir(into)
+  const config = join(into, 'tsconfig.json')
+  const include = ['src', 'bin', ...more].map(path => join(project, path))
+  const compilerOptions = { rootDir: project, outDir: into, typeRoots: [join(project, 'node_modules/@types')] }
+  await writeFile(config, JSON.stringify({ extends: join(project, 'tsconfig.build.json'), compilerOptions, include }))
+  execFileSync(join(project, 'node_modules/.bin/tsc'), ['-p', config], { stdio: 'inherit' })
+  await symlink(join(project, 'node_modules'), join(into, 'node_modules'))
+  await copyFile(join(project, 'package.json'), join(into, 'package.json'))
+  return file => join(into, file.replace(/\.ts$/, '.js'))
+}
 
 /** Run `sigmesh` with `args` to its end. @returns What it printed. @throws Error with its output when it exits other than 0. */
 export async function sigmesh(args: readonly string[], signal: AbortSignal): Promise<string> {
@@ -29,13 +50,14 @@ export interface Daemon extends Stoppable {
   failed(): string | undefined
 }
 
-/** Start `sigmeshd`; what it logs goes to `logFile`. @param env On top of this process's. */
+/** Start `sigmeshd`; what it logs goes to `logFile`. @param env On top of this process's. @param program Default: the source. */
 export function startDaemon(
   args: readonly string[],
   logFile: string,
   env: Readonly<Record<string, string>> = {},
+  program = bin('sigmeshd'),
 ): Daemon {
-  const child = spawn(process.execPath, [bin('sigmeshd'), ...args], {
+  const child = spawn(process.execPath, [program, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...env },
   })

@@ -23,6 +23,8 @@ export interface WanLinkOptions {
   readonly latencyMs?: number
   /** Default: a free port of 127.0.0.1. */
   readonly listen?: { readonly host: string; readonly port: number }
+  /** Asked for each new connection: after so many bytes, both ways together, it is reset at both ends. `undefined`: never. */
+  readonly fate?: () => number | undefined
 }
 
 /** Bytes on their way to the node. Returns what arrives instead: other bytes, of the same length or not. */
@@ -49,25 +51,28 @@ export class WanLink implements Stoppable {
   /** Bytes that the link let through, of connections past and present. */
   bytesDown = 0
   bytesUp = 0
-  /** Connections accepted so far. */
+  /** Connections accepted so far; and those of them that met their fate. */
   accepted = 0
+  fated = 0
   /** Set it to alter what the origin sends; cleared by undefined. */
   tamper: Tamper | undefined
   readonly #server: Server
   readonly #target: WanLinkOptions['target']
   readonly #oneWayMs: number
+  readonly #fate: () => number | undefined
   readonly #down: Pacer
   readonly #up: Pacer
   readonly #pairs = new Set<readonly [near: Socket, far: Socket]>()
 
   /** Use `openWanLink`. @param server Listening. */
-  constructor(server: Server, { target, bytesPerSecond, latencyMs = 0 }: WanLinkOptions) {
+  constructor(server: Server, { target, bytesPerSecond, latencyMs = 0, fate = () => undefined }: WanLinkOptions) {
     const { address, port } = server.address() as AddressInfo
     this.port = port
     this.url = `http://${address.includes(':') ? `[${address}]` : address}:${port}`
     this.#server = server
     this.#target = target
     this.#oneWayMs = latencyMs / 2
+    this.#fate = fate
     this.#down = new Pacer(bytesPerSecond)
     this.#up = new Pacer(bytesPerSecond)
     server.on('connection', near => this.#join(near))
@@ -97,10 +102,7 @@ export class WanLink implements Stoppable {
 
   /** Every connection is reset, at both ends. New ones are welcome. */
   cutAll(): void {
-    for (const [near, far] of this.#pairs) {
-      near.resetAndDestroy()
-      far.resetAndDestroy()
-    }
+    for (const pair of this.#pairs) reset(pair)
   }
 
   async stop(): Promise<void> {
@@ -120,16 +122,26 @@ export class WanLink implements Stoppable {
       socket.setNoDelay(true)
       socket.on('error', () => {}) // the other end hears of it by 'close'
       socket.on('close', failed => {
-        if (failed) for (const end of pair) end.resetAndDestroy()
+        if (failed) reset(pair)
         // An orderly end of one side leaves the other what is still on its way.
         if (near.destroyed && far.destroyed) this.#pairs.delete(pair)
       })
     }
+    let left = this.#fate() ?? Number.POSITIVE_INFINITY
+    const live = (bytes: number) => {
+      if (left > 0 && left <= bytes) {
+        this.fated++
+        reset(pair)
+      }
+      left -= bytes
+    }
     void this.#carry(near, far, this.#up, bytes => {
       this.bytesUp += bytes
+      live(bytes)
     })
     void this.#carry(far, near, this.#down, bytes => {
       this.bytesDown += bytes
+      live(bytes)
     })
   }
 
@@ -195,6 +207,10 @@ class Flight {
     if (this.#to.destroyed || this.#to.write(turn)) return
     await drained(this.#to)
   }
+}
+
+function reset(pair: readonly [Socket, Socket]): void {
+  for (const end of pair) end.resetAndDestroy()
 }
 
 /** Resolves when the socket takes more, or is gone. */

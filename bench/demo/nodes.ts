@@ -36,7 +36,8 @@ export async function startNodes(
 ): Promise<readonly DemoNode[]> {
   const nodes = await Promise.all(Array.from({ length: options.count }, (_, at) => startNode(at + 1, options, signal)))
   started.push(...nodes)
-  for (const node of nodes) await answering(node, signal)
+  const patience = AbortSignal.any([signal, AbortSignal.timeout(startTimeoutMs)])
+  for (const node of nodes) await answering(node, patience)
   return nodes
 }
 
@@ -77,15 +78,14 @@ async function startNode(number: number, { home, token }: SiteOptions, signal: A
   }
 }
 
-async function answering(node: DemoNode, signal: AbortSignal): Promise<void> {
-  const patience = AbortSignal.any([signal, AbortSignal.timeout(startTimeoutMs)])
+/** Wait for the daemon to answer on its control socket. @returns What it says. */
+export async function answering({ status }: Pick<DemoNode, 'status'>, signal: AbortSignal): Promise<ChannelStatus> {
   for (;;) {
     try {
-      await node.status()
-      return
+      return await status()
     } catch (error) {
       if (!(error instanceof ControlError) || error.code !== 'daemon_unreachable') throw error
-      await delay(100, undefined, { signal: patience })
+      await delay(100, undefined, { signal })
     }
   }
 }

@@ -114,6 +114,7 @@ export class HeldArtifact {
     await file.sync()
     await renameDurably(this.#path('part'), this.#path('pack'))
     this.state = 'complete'
+    await file.endJournal()
     await onDisk(this.#path('pieces'), () => rm(this.#path('pieces'), { force: true }))
   }
 

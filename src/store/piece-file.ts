@@ -123,10 +123,16 @@ export class PieceFile implements PieceStore {
     const before = this.#have.count
     const bad = [...this.#have.pieces()].filter(index => good.count === before || !good.has(index))
     for (const index of bad) this.#have.clear(index)
-    await this.#journal?.close()
-    this.#journal = undefined
+    await this.endJournal()
     this.#journal = await startJournal(this.#have)
     return bad.length
+  }
+
+  /** Every piece is here to stay: the journal is of no more use. */
+  async endJournal(): Promise<void> {
+    const journal = this.#journal
+    this.#journal = undefined
+    await journal?.close()
   }
 
   /** Resolves when what was put survives a power cut. @throws StoreError. */
@@ -137,7 +143,7 @@ export class PieceFile implements PieceStore {
   /** Waits for writes under way. */
   async close(): Promise<void> {
     await Promise.allSettled(this.#writing.values())
-    await this.#journal?.close()
+    await this.endJournal()
     await this.#handle.close()
   }
 

@@ -139,6 +139,20 @@ test('cutAll resets what is open; the next connection works', async () => {
   expect((await readAll(next)).toString()).toBe('y')
 })
 
+test('a connection meets its fate after so many bytes of both ways, the others live', async () => {
+  const fates = [10, undefined]
+  const { link, sockets } = await lineTo(echo, { fate: () => fates.shift() })
+  const [doomed, other] = [await dial(link.port), await dial(link.port)]
+  doomed.write('1234')
+  expect((await once(doomed, 'data')).toString()).toBe('1234')
+  doomed.write('5678')
+  await closed(doomed)
+  await expect.poll(() => [...sockets].filter(far => far.destroyed)).toHaveLength(1)
+  other.end('x'.repeat(100))
+  expect(await readAll(other)).toHaveLength(100)
+  expect([link.accepted, link.fated]).toEqual([2, 1])
+})
+
 test('a paused line carries nothing, and loses nothing', async () => {
   const { link } = await lineTo(echo)
   const socket = await dial(link.port)

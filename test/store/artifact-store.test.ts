@@ -1,7 +1,8 @@
 /** The artifact store against bad bytes: from a peer, from the disk, from whoever swaps a file. */
 import { appendFile, readdir, readFile, rename, stat, symlink, truncate, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { expect, test } from 'vitest'
+import { openDescriptors } from '../../bench/soak/vitals.ts'
 import { sha256 } from '../../src/core/digest.ts'
 import { readPieceJournal } from '../../src/store/piece-journal.ts'
 import { scratchDir, writeTree } from '../support/scratch.ts'
@@ -45,6 +46,18 @@ test.each([
   expect(onDisk.every(byte => byte === 0)).toBe(true)
   expect(await pieces.put(3, piece(fixture, 3))).toBe('stored')
   expect(await pieces.put(3, bad())).toBe('known')
+})
+
+// A node serves many artifacts, for days: each of them holds one descriptor.
+test('a finished artifact holds its data open, and no journal that is gone from the disk', async () => {
+  const directory = await scratchDir()
+  const store = await openStore(directory)
+  await using pieces = await store.open(artifact, pieceHashes)
+  await fill(pieces, fixture)
+  const content = await store.admit(artifact)
+  await content.close()
+  const open = openDescriptors(process.pid).filter(path => path.startsWith(directory))
+  expect(open.map(path => basename(path))).toEqual([dataName(artifact, 'pack')])
 })
 
 test('a piece that comes twice at once is written once, and both are told', async () => {

@@ -1,10 +1,10 @@
 /** Which block is asked of whom: the rules of the picker, by example and by simulation. */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { seededRandom } from '../../../bench/seeded-random.ts'
 import { Bitfield } from '../../../src/core/bitfield.ts'
 import { type Block, type PartialPiece, unitBytes } from '../../../src/swarm/native/partial-piece.ts'
 import { type Asker, type Grants, overdueMs, Picker } from '../../../src/swarm/native/picker.ts'
-import { seededRandom } from './seeded-random.ts'
 
 const pieceUnits = 4
 let now = 0

@@ -1,8 +1,8 @@
 /** The rarity order against a model that sorts. */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { seededRandom } from '../../../bench/seeded-random.ts'
 import { RarityOrder } from '../../../src/swarm/native/rarity-order.ts'
-import { seededRandom } from './seeded-random.ts'
 
 const pieces = 12
 type Event = readonly ['gained' | 'lost' | 'remove' | 'restore', number]
