@@ -15,6 +15,7 @@ import { constants } from 'node:fs'
 import { mkdir, open, readdir, rename, rm, symlink } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { isSystemError, onDisk } from './disk-error.ts'
+import { writeAt } from './file-bytes.ts'
 
 // Without the name itself, which may be as long as the file system allows already.
 const leftover = /^\.sigmesh-[0-9a-f]{12}\.tmp$/
@@ -139,7 +140,7 @@ async function writeNewFile(path: string, bytes: Uint8Array | string, mode: numb
   const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants
   const handle = await open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode)
   try {
-    await handle.writeFile(bytes)
+    await writeAt(handle, typeof bytes === 'string' ? Buffer.from(bytes) : bytes, 0)
     await handle.chmod(mode)
     await handle.sync()
   } finally {

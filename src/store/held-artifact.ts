@@ -99,7 +99,7 @@ export class HeldArtifact {
       if (!have.complete) await this.#reopen()
       this.usedAt = now
       await this.#keepRetention()
-      const journal = this.state === 'complete' ? undefined : await this.#startJournal(have)
+      const journal = this.state === 'complete' ? await this.#removeJournal() : await this.#startJournal(have)
       this.file = new PieceFile({ artifact, path, handle, pieceHashes, have, journal })
       return this.file
     } catch (error) {
@@ -115,7 +115,7 @@ export class HeldArtifact {
     await renameDurably(this.#path('part'), this.#path('pack'))
     this.state = 'complete'
     await file.endJournal()
-    await onDisk(this.#path('pieces'), () => rm(this.#path('pieces'), { force: true }))
+    await this.#removeJournal()
   }
 
   /** The whole does not have its digest. @returns How many pieces were thrown away for it, one at least. @throws StoreError. */
@@ -152,6 +152,11 @@ export class HeldArtifact {
 
   #startJournal(have: Bitfield): Promise<PieceJournal> {
     return PieceJournal.start(this.#path('pieces'), have.pieces())
+  }
+
+  /** It may still be there when the artifact is opened: a crash or a failure came between its end and the rename that finished it. */
+  async #removeJournal(): Promise<undefined> {
+    await onDisk(this.#path('pieces'), () => rm(this.#path('pieces'), { force: true }))
   }
 
   async #keepRetention(): Promise<void> {

@@ -8,6 +8,7 @@ import type { z } from '../core/schema.ts'
 import { MiB } from '../core/units.ts'
 import { onDisk } from './disk-error.ts'
 import { writeFileDurably } from './durable.ts'
+import { writeAt } from './file-bytes.ts'
 import { Mutex } from './mutex.ts'
 import { readSmallFile } from './small-file.ts'
 
@@ -80,11 +81,11 @@ function parseLine<T>(line: string, schema: z.ZodType<T>): T[] {
 }
 
 async function appendLine(path: string, line: string): Promise<void> {
-  const { O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW } = constants
+  const { O_WRONLY, O_CREAT, O_NOFOLLOW } = constants
   await onDisk(path, async () => {
-    const handle = await open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, 0o600)
+    const handle = await open(path, O_WRONLY | O_CREAT | O_NOFOLLOW, 0o600)
     try {
-      await handle.writeFile(line)
+      await writeAt(handle, Buffer.from(line), (await handle.stat()).size)
       await handle.datasync()
     } finally {
       await handle.close()

@@ -1,13 +1,8 @@
-/** The action `files`: a directory that is not ours alone gets a release whole, and nothing else in it is touched. */
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { chmod, chown, lstat, mkdir, readFile, rename, rm, stat, symlink, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { describe, expect, onTestFinished, test } from 'vitest'
-import { silentLog } from '../../src/core/log.ts'
-import { type InstallTarget, openInstaller } from '../../src/install/installer.ts'
+import { describe, expect, test } from 'vitest'
+import type { InstallTarget } from '../../src/install/installer.ts'
 import { bench } from '../support/install-bench.ts'
-import type { InstallTask } from '../support/install-child.ts'
 import { entry, releaseOf, signedPack } from '../support/release.ts'
 import { readTree, scratchDir, type Tree, writeTree } from '../support/scratch.ts'
 
@@ -171,33 +166,6 @@ describe('a file that was installed', () => {
     expect(await it.installer.installed()).toBeUndefined()
     await it.install(releaseOf(one, 1))
     expect(await readTree(target.path)).toEqual(expected(one))
-  })
-})
-
-describe.each([
-  ['placed', 1],
-  ['switched', 2],
-  ['recorded', 2],
-  ['undo journalled', 2],
-  ['undone', 1],
-] as const)('killed when it has %s', (dieAt, sequence) => {
-  test(`the directory holds release ${sequence} after the restart, and no more`, async () => {
-    const target = await place()
-    const rolls = dieAt.startsWith('und')
-    const it = await bench(target)
-    await it.install(releaseOf(one, 1))
-    await it.installer.stop()
-    const health = ['/bin/sh', '-c', 'test $SIGMESH_SEQUENCE = 1']
-    const more = { ...target, ...(rolls && { health, health_timeout_s: 0.1 }) }
-    const task: InstallTask = { path: target.path, target: more, tree: two, sequence: 2, dieAt }
-    const child = join(import.meta.dirname, '../support/install-child.ts')
-    const process = spawn(globalThis.process.execPath, [child, JSON.stringify(task)], { stdio: 'ignore' })
-    expect(await once(process, 'exit')).toEqual([null, 'SIGKILL'])
-    const again = await openInstaller('clamav', target, { clock: Date, log: silentLog })
-    onTestFinished(() => again.stop())
-    await again.recover()
-    expect(await again.installed()).toMatchObject({ sequence })
-    expect(await readTree(target.path)).toEqual(expected(sequence === 1 ? one : two))
   })
 })
 
