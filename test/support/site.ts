@@ -47,6 +47,8 @@ export const channel = 'demo'
 export interface SiteNode {
   readonly name: string
   readonly stateDir: string
+  /** Where `sigmesh` reaches it. */
+  readonly socket: string
   /** Where the channel is installed; `current` in it is the release in force. */
   readonly target: string
   start(): Promise<void>
@@ -88,7 +90,7 @@ export class Site {
   async publish(
     source: string,
     label?: string,
-    { to = channel, ...options }: { readonly force?: boolean; readonly to?: string } = {},
+    { to = channel, ...options }: { readonly force?: boolean; readonly canary?: boolean; readonly to?: string } = {},
   ) {
     const about = { now: Date.now(), ...(label === undefined ? {} : { label }), ...options }
     return publish(this.repository, to, source, about)

@@ -1,5 +1,5 @@
 /** Test data of others, outside the project: a stranger's clone does not have it, and its tests say that they were skipped. */
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 
 const folder = new URL('../../../shared/vectors/', import.meta.url)
 
@@ -8,4 +8,8 @@ if (!haveVectors) console.warn(`skipped: the vectors in ${folder.pathname} are n
 
 export function readVector(name: string): Buffer {
   return readFileSync(new URL(name, folder))
+}
+
+export function vectorNames(directory: string): string[] {
+  return readdirSync(new URL(directory, folder))
 }
