@@ -1,11 +1,15 @@
 /**
  * A signing request in plain words, for the person who is about to sign. All of it is made of the very bytes that get signed; only what is
  * said of changes (`+`, `-`, "before") leans on what the request claims to be published, and says so.
+ *
+ * So nothing is left out because it is "as before": whoever can write a request (a thief of the origin, say) claims that his own key has
+ * been in force all along, and two owners would sign a root that lists it without having seen it.
  */
 import { asSha256 } from '../core/digest.ts'
 import { TrustError } from '../core/errors.ts'
 import { parseRelease } from '../core/release.ts'
 import { formatBytes } from '../core/units.ts'
+import type { JsonObject } from './json.ts'
 import { type Root, type SignedFile, type Targets, topLevelRoles } from './metadata.ts'
 import type { RoleKeys, TargetFile } from './metadata-shapes.ts'
 import { fileOf, missingSignatures, type SigningRequest, waitingFiles } from './signing-request.ts'
@@ -38,8 +42,16 @@ export function describeRequest(request: SigningRequest): string[] {
     return [...head, ...body, ...others.map(field => `  ! a field that this program does not know: ${field}`), '']
   })
   const missing = missingSignatures(request)
-  return [...lines, ...(missing.length > 0 ? missing : ['all signatures that are needed are there'])]
+  const compared = published.root || published.targets || published.channels.size > 0
+  return [
+    ...lines,
+    ...(compared ? [howCompared, ''] : []),
+    ...(missing.length > 0 ? missing : ['all signatures that are needed are there']),
+  ]
 }
+
+const howCompared =
+  '"before", + and - are what the request itself claims; compare every key id with those that the owners have read out'
 
 function titleOf(role: string): string {
   if (role === 'root') return 'ROOT OF TRUST (whoever has its keys decides everything)'
@@ -47,8 +59,12 @@ function titleOf(role: string): string {
   return `CHANNEL ${role} (what the machines install)`
 }
 
-function describeRoot({ body }: SignedFile<Root>, before: SignedFile<Root> | undefined): string[] {
-  return topLevelRoles.flatMap(role => describeKeys(role, body.roles[role], before?.body.roles[role]))
+function describeRoot({ body, signed }: SignedFile<Root>, before: SignedFile<Root> | undefined): string[] {
+  const others = Object.keys(signed.roles as JsonObject).filter(role => !topLevelRoles.some(known => known === role))
+  return [
+    ...topLevelRoles.flatMap(role => describeKeys(role, body.roles[role], before?.body.roles[role])),
+    ...others.map(role => `  ! a role that this program does not know: ${role}`),
+  ]
 }
 
 function describeTargets(
@@ -101,9 +117,7 @@ function releaseText(channel: string, path: string, { length, hashes, custom }: 
 function describeKeys(name: string, { keys, threshold }: RoleKeys, before: RoleKeys | undefined): string[] {
   const ids = [...keys.keys()]
   const was = before ? [...before.keys.keys()] : []
-  const changed = !before || before.threshold !== threshold || ids.join() !== was.join()
   const line = (mark: string) => (id: string) => `    ${mark} key ${id}`
-  if (!changed) return [`  ${name}: any ${threshold} of ${ids.length} keys, as before`]
   return [
     `  ${name}: any ${threshold} of ${ids.length} keys${before ? ` (before: ${before.threshold} of ${was.length})` : ''}`,
     ...ids.filter(id => !was.includes(id)).map(line('+')),

@@ -114,7 +114,8 @@ export function rolesOf(request: SigningRequest, keyid: string): string[] {
 }
 
 /**
- * One request that was signed in several copies, with the signatures of all.
+ * One request that was signed in several copies, with the signatures of all. Where two copies have one of the same key, the one that holds is
+ * taken: a copy that was spoiled on its way must not undo what another owner has signed.
  *
  * @throws PublishError `request_unusable` when they do not ask for the same.
  */
@@ -125,7 +126,15 @@ export function mergeRequests(requests: readonly SigningRequest[]): SigningReque
     waitingFiles(request).map(({ role, file }) => [role, Buffer.from(file.payload).toString()])
   if (others.some(other => JSON.stringify(asked(other)) !== JSON.stringify(asked(first))))
     throw unusable('the copies', 'they do not ask for the same to be signed')
-  const next = mapFiles(first.next, role => requests.flatMap(request => jsonSignatures(fileOf(request.next, role)!)))
+  const next = mapFiles(first.next, role => {
+    const copies = requests.map(request => waitingFiles(request).find(each => each.role === role)!)
+    const all = copies.flatMap(({ file, authorities }) => {
+      const voters = authorities.flatMap(authority => votersOf(file, authority.role))
+      return jsonSignatures(file).map(each => ({ ...each, holds: voters.includes(each.keyid) }))
+    })
+    // The last one of a key id counts.
+    return all.sort((a, b) => Number(a.holds) - Number(b.holds)).map(({ keyid, sig }) => ({ keyid, sig }))
+  })
   return { ...first, next }
 }
 

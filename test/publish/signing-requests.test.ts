@@ -335,6 +335,20 @@ describe('what cannot be is not even asked for', () => {
     await expect(put('one', 'two')).rejects.toMatchObject({ code: 'request_unusable' })
   })
 
+  test('a copy in which the signature of another owner was spoiled does not undo it, in whatever order they come', async () => {
+    for (const order of [
+      ['one', 'two'],
+      ['two', 'one'],
+    ]) {
+      const { begin, sign, put, at } = await published()
+      await begin('one', ['root'])
+      await sign('one', 'alice', 'bob')
+      const spoiled = (await readFile(at('one'), 'utf8')).replaceAll(/"sig": "../g, found => `${found.slice(0, -2)}00`)
+      await writeFile(at('two'), spoiled)
+      expect((await put(...order)).roles).toEqual(['root'])
+    }
+  })
+
   test('a change after a signature takes the signature away: it was for something else', async () => {
     const { begin, change, sign, put } = await published()
     await begin('next', ['root'])
@@ -364,7 +378,23 @@ describe('who signs reads', () => {
     expect(text).toContain('ROOT OF TRUST')
     expect(text).toContain('root: any 3 of 4 keys (before: 2 of 3)')
     expect(text).toContain(`+ key ${dave.id}`)
-    expect(text).toContain('targets: any 1 of 1 keys, as before')
+    expect(text).toContain('targets: any 1 of 1 keys (before: 1 of 1)')
+  })
+
+  test('a request that claims that the key of a thief was in force all along: the key is shown all the same', async () => {
+    const { begin, change, at } = await published()
+    await begin('next', ['root', 'targets'])
+    await change('next', 'timestamp', { add: ['timestamp-2'] })
+    await change('next', 'yara', { add: ['dave'] })
+    const json = JSON.parse(await readFile(at('next'), 'utf8'))
+    json.next.root.signed.roles.mirrors = { keyids: [], threshold: 1 }
+    await writeFile(at('trick'), JSON.stringify({ ...json, published: json.next }))
+    const text = await words(at('trick'))
+    const keyOf = async (name: string) => (await readKey(at(`${name}.json`))).public.id
+    for (const name of ['timestamp-2', 'dave', 'alice', 'bob', 'carol'])
+      expect(text).toContain(`key ${await keyOf(name)}`)
+    expect(text).toContain('are what the request itself claims')
+    expect(text).toContain('! a role that this program does not know: mirrors')
   })
 
   test('what a request says, not what its label says: a list of channels that is passed off as a manifest shows its keys', async () => {
