@@ -58,21 +58,26 @@ export class Admission {
     const signature = signatures.get(nodeLabel)
     const node = signature && signatures.size === 1 ? this.registry.find(signature.keyId) : undefined
     if (!node) return refused
-    const refusal = this.check(message, signature!, node.publicKey)
+    const refusal = this.verify(message, signature!, node.publicKey) ?? this.remember(signature!)
     if (refusal) return refusal
     return node.revokedAt === undefined ? node : { status: 403, code: 'identity_revoked' }
   }
 
-  /** Does this key say this, now, and for the first time? @returns Why not. */
-  check(message: IncomingMessage, signature: MessageSignature, publicKey: Uint8Array): Refusal | undefined {
-    const now = this.#clock.now() / second
-    if (!this.#guard.inTime(signature.created, now)) return verdicts.skewed
+  /** Does this key say this, now? Whether it has said so before is not asked, and nothing is kept of it. @returns Why not. */
+  verify(message: IncomingMessage, signature: MessageSignature, publicKey: Uint8Array): Refusal | undefined {
+    const verdict = this.#guard.inTime(signature.created, this.#clock.now() / second)
+    if (verdict !== 'fresh') return verdicts[verdict]
     const request = signable(message)
     const covered = requiredComponents(request).every(name => signature.components.includes(name))
     const bodyCovered = message.method !== 'POST' || signature.components.includes('content-digest')
     const base = covered && bodyCovered ? signatureBase(request, signature) : undefined
-    if (!base || !holds(this.#key(signature.keyId, publicKey), base, signature.signature)) return refused
-    const verdict = this.#guard.judge(signature.keyId, signature.nonce, signature.created, now)
+    const held = base && holds(this.#key(signature.keyId, publicKey), base, signature.signature)
+    return held ? undefined : refused
+  }
+
+  /** Only for a key that is registered: what is kept grows with them. @returns Why not, when it has said so before. */
+  remember({ keyId, nonce, created }: MessageSignature): Refusal | undefined {
+    const verdict = this.#guard.judge(keyId, nonce, created, this.#clock.now() / second)
     return verdict === 'fresh' ? undefined : verdicts[verdict]
   }
 

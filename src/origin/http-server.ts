@@ -58,7 +58,7 @@ export async function createHttpServer(
     addHeadersOnExceeding: { 'x-ratelimit-limit': false, 'x-ratelimit-remaining': false, 'x-ratelimit-reset': false },
     errorResponseBuilder: () => Object.assign(new Error('too many requests'), { statusCode: 429 }),
   })
-  app.setNotFoundHandler({ preHandler: app.rateLimit() }, (_, reply) => notFound(reply))
+  answerUnknownPaths(app)
   app.setErrorHandler((error: FastifyError, request, reply) => {
     const status = error.statusCode ?? 500
     if (status < 500) return refuse(reply, status, codes.get(status) ?? 'bad_request')
@@ -66,6 +66,17 @@ export async function createHttpServer(
     return refuse(reply, 500, 'internal')
   })
   return app
+}
+
+/** Before a body is read: a stranger is not told what kind of body something wants that is not there. */
+function answerUnknownPaths(app: FastifyInstance): void {
+  const limit = app.rateLimit()
+  app.addHook('onRequest', async (request, reply) => {
+    if (!request.is404) return undefined
+    await limit.call(app, request, reply)
+    return notFound(reply)
+  })
+  app.setNotFoundHandler((_, reply) => notFound(reply))
 }
 
 /** Bodies are JSON. One that names its digest has to have it: that digest is what a node has signed. */

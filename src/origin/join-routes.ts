@@ -35,10 +35,14 @@ export function addJoinRoutes(app: FastifyInstance, { admission, clock, log }: J
     const publicKey = Buffer.from(parsed.data.key, 'base64url')
     const { token, node: proof } = both(request)
     const possessed = proof && proof.keyId === keyIdOf(publicKey) && isAdmissibleEd25519(publicKey)
-    const refusal = possessed ? admission.check(request.raw, proof, publicKey) : notPossessed
+    const refusal = possessed ? admission.verify(request.raw, proof, publicKey) : notPossessed
     if (refusal) return refuseIdentity(reply, refusal)
     try {
       const node = admission.registry.join(token!.keyId, { node: parsed.data.node, publicKey }, clock.now())
+      // By the key of the node and not by the token's, which many machines share, each with a clock of its own; and only now, since of
+      // keys that nobody knows there is no end. Until here a replay has changed nothing.
+      const replayed = admission.remember(proof!)
+      if (replayed) return refuseIdentity(reply, replayed)
       log.info({ node: node.name, site: node.site, from: request.ip }, 'a node has joined')
       return answer(reply, node)
     } catch (error) {
@@ -57,7 +61,7 @@ function answer(reply: FastifyReply, { name, site }: RegisteredNode): FastifyRep
 function checkToken(admission: Admission, request: FastifyRequest): Refusal | undefined {
   const { token, node } = both(request)
   const publicKey = token && node && admission.registry.tokenKey(token.keyId)
-  return publicKey ? admission.check(request.raw, token, publicKey) : unknownToken
+  return publicKey ? admission.verify(request.raw, token, publicKey) : unknownToken
 }
 
 function both({ raw }: FastifyRequest): { token?: MessageSignature; node?: MessageSignature } {

@@ -15,6 +15,7 @@ import type { AddressInfo } from 'node:net'
 import { Server } from 'node:tls'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { type Clock, systemClock } from '../core/clock.ts'
+import { describeError } from '../core/errors.ts'
 import { type Stoppable, stopAll } from '../core/lifecycle.ts'
 import type { Log } from '../core/log.ts'
 import type { NodeReport } from '../core/report.ts'
@@ -150,20 +151,28 @@ export async function startOrigin(
 /** A revoked node is refused at once, whatever it asks; what it has from before is taken away here: its leases, its peers in the tracker, its ear for news. */
 function expelRevoked({ registry, seats, tracker, events, clock, log }: ExpelParts): Stoppable {
   const ended = new AbortController()
+  let seen = registry.lastRevocation()
+  const look = () => {
+    for (const { name, keyId, revokedAt } of registry.revokedSince(seen)) {
+      seats.forget(name)
+      tracker.forget(keyId)
+      events.forget(name)
+      seen = revokedAt!
+      log.info({ node: name }, 'a node was revoked')
+    }
+  }
   const done = (async () => {
-    for (let seen = registry.lastRevocation(); ; ) {
+    for (;;) {
       await clock.sleep(expelIntervalMs, ended.signal)
-      for (const { name, keyId, revokedAt } of registry.revokedSince(seen)) {
-        seen = revokedAt!
-        seats.forget(name)
-        tracker.forget(keyId)
-        events.forget(name)
-        log.info({ node: name }, 'a node was revoked')
+      try {
+        look()
+      } catch (error) {
+        // The disk may be well again in a second; who was revoked until then must not stay for ever.
+        log.error(describeError(error), 'revoked nodes keep their leases and stay in the tracker for now')
       }
     }
-  })().catch(error => {
-    if (!ended.signal.aborted) log.error({ error }, 'revoked nodes stay in the tracker for some minutes')
-  })
+  })().catch(error => 
+    if (!ended.signal.aborted) throw error)
   return {
     async stop() {
       ended.abort()
@@ -203,7 +212,11 @@ function addWatchRoutes(app: FastifyInstance, catalogue: Catalogue, stats: () =>
   )
 }
 
-/** From this machine, and not by way of a proxy on it. */
+/**
+ * From this machine, and not by way of a proxy on it: one that says nothing of whom it serves still passes the Host on, without which no
+ * node could sign. (And a page in a browser here, whose name was made to mean this address, names itself there.)
+ */
 function local({ ip, headers }: FastifyRequest): boolean {
-  return isThisMachine(ip) && !['forwarded', 'via', 'x-forwarded-for', 'x-real-ip'].some(name => name in headers)
+  const direct = !['forwarded', 'via', 'x-forwarded-for', 'x-real-ip'].some(name => name in headers)
+  return isThisMachine(ip) && direct && /^(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])(?::\d+)?$/.test(headers.host ?? '')
 }

@@ -41,14 +41,15 @@ export class ReplayGuard {
   }
 
   /** Cheap, and asked before a signature is checked. */
-  inTime(created: number, now: number): boolean {
-    return Math.abs(created - now) <= clockToleranceSeconds
+  inTime(created: number, now: number): 'fresh' | 'skewed' | 'replayed' {
+    if (Math.abs(created - now) > clockToleranceSeconds) return 'skewed'
+    return created < this.#startedAt ? 'replayed' : 'fresh'
   }
 
   /** Judge a request, and remember it when it is fresh. */
   judge(key: string, nonce: string, created: number, now: number): Verdict {
-    if (!this.inTime(created, now)) return 'skewed'
-    if (created < this.#startedAt) return 'replayed'
+    const inTime = this.inTime(created, now)
+    if (inTime !== 'fresh') return inTime
     this.#forgetSilent(now)
     const memory = this.#memories.get(key) ?? { newest: created, nonces: new Map(), count: 0 }
     if (created < memory.newest - memorySeconds || memory.nonces.get(created)?.has(nonce)) return 'replayed'

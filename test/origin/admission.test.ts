@@ -2,6 +2,8 @@
 import { randomBytes } from 'node:crypto'
 import { type IncomingMessage, request } from 'node:http'
 import { connect } from 'node:net'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { describe, expect, test } from 'vitest'
 import { pieceCount } from '../../src/core/artifact.ts'
 import { Bitfield } from '../../src/core/bitfield.ts'
@@ -267,6 +269,25 @@ test('revoked in mid-transfer: it breaks off, lease and tracker entry are gone, 
   await clock.advance(second)
   expect(fixture.origin.stats().tracker.peers).toBe(0)
   expect((await ask(other)).seat).not.toBeNull()
+})
+
+test('the registry cannot be read for a while: who was revoked meanwhile loses what he has as soon as it can', async () => {
+  const clock = new ManualClock()
+  const { fixture, published } = await openClosed({ clock })
+  await clock.advance(second)
+  const node = enrol(fixture, 'pc-7', 'berlin', () => clock.now())
+  await node.get(announcePath(published.artifact.infohash, 'berlin'))
+  await node.post('/v1/seats', seatBody(published, 'pc-7'))
+  const database = new DatabaseSync(join(fixture.home, 'state', 'nodes.sqlite'))
+  database.exec('ALTER TABLE node RENAME TO away')
+  await clock.advance(second)
+  database.exec('ALTER TABLE away RENAME TO node')
+  database.close()
+  registryOf(fixture).revoke('pc-7', clock.now())
+  expect(fixture.origin.stats().tracker.peers).toBe(1)
+  await clock.advance(second)
+  expect(fixture.origin.stats().tracker.peers).toBe(0)
+  expect(refusalIn(await node.post('/v1/seats', seatBody(published, 'pc-7')))).toEqual([403, 'identity_revoked'])
 })
 
 describe('an announce key', () => {

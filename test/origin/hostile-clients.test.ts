@@ -52,6 +52,41 @@ test('unknown paths and methods give away nothing', async () => {
   }
 })
 
+test('a body for an unknown path is not looked at: 404 as without, whatever it is', async () => {
+  const { origin } = await openOrigin()
+  const json = { 'content-type': 'application/json' }
+  const sent: [string, string, Record<string, string>, string | Buffer][] = [
+    ['POST', '/', json, '{'],
+    ['POST', '/v1/nothing', json, '{"__proto__":{"x":1}}'],
+    ['POST', '/v1/nothing', { ...json, 'content-digest': 'sha-256=:AAAA=:' }, '{}'],
+    ['POST', '/v1/health', json, Buffer.alloc(100 * KiB, 0x20)],
+    ['POST', '/v1/health', { 'content-type': 'text/plain' }, 'x'],
+    ['PUT', '/v1/seats', { ...json, 'content-encoding': 'gzip' }, 'x'],
+    ['QUERY', '/v1/seats', { 'content-length': '0' }, ''],
+  ]
+  for (const [method, where, headers, body] of sent) {
+    const answer = await rawRequest(origin.port, where, { method, headers, body })
+    expect.soft([method, where, answer.status, answer.body.toString()]).toEqual([method, where, 404, ''])
+  }
+})
+
+test('no protocol but HTTP/1.1 is spoken, and no tunnel opened', async () => {
+  const { origin } = await openOrigin()
+  expect(await say(origin.port, 'CONNECT internal:80 HTTP/1.1\r\nHost: internal:80\r\n\r\n')).toBe('')
+  expect(await say(origin.port, 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')).toMatch(/^HTTP\/1.1 400 /)
+  const settings = 'HTTP2-Settings: AAMAAABkAAQAAP__\r\n'
+  for (const upgrade of [
+    `Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n${settings}`,
+    'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n',
+  ]) {
+    const socket = open(origin.port)
+    socket.end(`GET / HTTP/1.1\r\nHost: a\r\n${upgrade}\r\n`)
+    const heard = (await socket.toArray()).join('')
+    expect(heard).toMatch(/^HTTP\/1.1 404 /)
+    expect(heard).not.toContain(' 101 ')
+  }
+})
+
 test('bodies: too large, no JSON, poisoned, compressed, of another length: refused with a code and nothing else', async () => {
   const { origin } = await openOrigin()
   const json = { 'content-type': 'application/json' }
@@ -184,6 +219,14 @@ describe('/v1/stats', () => {
     for (const header of ['x-forwarded-for', 'forwarded', 'via', 'x-real-ip']) {
       expect((await get('/v1/stats', { [header]: '203.0.113.7' })).status).toBe(404)
     }
+  })
+
+  test('is not for who comes through a proxy that says nothing of it, nor for a page whose name means this address', async () => {
+    const { get, origin } = await openOrigin()
+    for (const host of ['sigmesh.example.com', 'localhost.example.com:8400', '127.0.0.1.example.com'])
+      expect((await get('/v1/stats', { host })).status).toBe(404)
+    for (const host of ['localhost', `127.0.0.1:${origin.port}`, '[::1]:8400'])
+      expect((await get('/v1/stats', { host })).status).toBe(200)
   })
 })
 

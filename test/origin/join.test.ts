@@ -4,7 +4,7 @@ import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { expect, test } from 'vitest'
-import { day, second } from '../../src/core/units.ts'
+import { day, minute, second } from '../../src/core/units.ts'
 import { joinUrlPath } from '../../src/swarm/identity/join-protocol.ts'
 import type { JoinToken } from '../../src/swarm/identity/join-token.ts'
 import { registerNode } from '../../src/swarm/identity/register.ts'
@@ -113,6 +113,24 @@ test("another one's key, no proof of it, a key of small order, another body than
     expect((await both(wrong)).status).toBe(400)
   expect(names()).toEqual([])
   await joinAs('pc-7')
+})
+
+test('machines that share a token may have clocks that differ by minutes; what one of them sent is not taken twice', async () => {
+  const { fixture, token, names } = await openWithToken({ uses: 2 })
+  const send = (node: string, offset: number) => {
+    const own = newKey()
+    const body = JSON.stringify({ node, key: own.publicKey.toString('base64url') })
+    const request = { method: 'POST', path: joinUrlPath, headers: { 'content-type': 'application/json' }, body }
+    const keys = { token: token.key, node: own }
+    const headers = new RequestSigner(new URL(fixture.origin.url), keys, () => Date.now() + offset).sign(request)
+    return () => rawRequest(fixture.origin.port, joinUrlPath, { ...request, headers })
+  }
+  const [early, late] = [send('pc-7', 4 * minute), send('pc-8', second)]
+  expect((await early()).status).toBe(200)
+  expect((await late()).status).toBe(200)
+  expect(refusalIn(await early())).toEqual([401, 'replayed'])
+  expect(refusalIn(await send('pc-9', 6 * minute)())).toEqual([401, 'clock_skew'])
+  expect(names()).toEqual(['pc-7', 'pc-8'])
 })
 
 test("a key under another one's id: refused, and the other one is known as before", async () => {
