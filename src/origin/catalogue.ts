@@ -4,13 +4,16 @@
  *
  * The origin trusts its own disk and checks no signature: nodes do. It reads again when timestamp.json is another file, the one file
  * that a publish replaces, and replaces last.
+ *
+ * What is wrong costs no more than itself: a release that is none is not offered, a channel whose manifest cannot be read keeps what it
+ * offered before, and when not even the list of channels can be read, all of them do.
  */
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../core/clock.ts'
 import type { Infohash, Sha256 } from '../core/digest.ts'
 import { asSha256 } from '../core/digest.ts'
-import { describeError } from '../core/errors.ts'
+import { describeError, TrustError } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
 import { artifactUrlPath, parseRelease, type Release, torrentUrlPath } from '../core/release.ts'
 import { channelName } from '../core/schema.ts'
@@ -34,6 +37,8 @@ interface Offers {
   /** The versions in force; undefined before a repository was read. */
   readonly news: OriginNews | undefined
 }
+
+type Complain = (error: unknown, message: string) => void
 
 /** A burst of requests looks at the disk once in this time. What is not found is looked for again at once. */
 const freshMs = 50
@@ -108,23 +113,29 @@ export class Catalogue {
     this.#looking = undefined
   }
 
-  /** A repository that cannot be read leaves the last one in force: one bad file must not take the artifacts of all away. */
   async #load(stamp: string, now: number): Promise<void> {
+    const first = stamp !== this.#failed.stamp
+    const complain = (error: unknown, message: string) => {
+      if (first) this.#log.error(describeError(error), message)
+    }
     try {
-      const { releases, news } = await this.#readReleases()
+      const { releases, news, whole } = await this.#readReleases(complain)
       this.#offers = this.#index(releases, news)
       this.#loaded = true
-      this.#stamp = stamp
-      this.#log.info({ releases: releases.map(release => `${release.channel} ${release.sequence}`) }, 'repository read')
+      if (whole || first)
+        this.#log.info(
+          { releases: releases.map(release => `${release.channel} ${release.sequence}`) },
+          'repository read',
+        )
+      if (whole) this.#stamp = stamp
+      else this.#failed = { stamp, at: now }
     } catch (error) {
-      const news = stamp !== this.#failed.stamp
       this.#failed = { stamp, at: now }
-      if (news)
-        this.#log.error(describeError(error), 'the repository cannot be read; what was read before stays in force')
+      complain(error, 'the repository cannot be read; what was read before stays in force')
     }
   }
 
-  async #readReleases(): Promise<{ releases: Release[]; news: OriginNews }> {
+  async #readReleases(complain: Complain): Promise<{ releases: Release[]; news: OriginNews; whole: boolean }> {
     const timestamp = readMetadata(
       'timestamp',
       'timestamp.json',
@@ -133,16 +144,37 @@ export class Catalogue {
     const snapshotName = `${timestamp.body.snapshot.version}.snapshot.json`
     const snapshot = readMetadata('snapshot', snapshotName, await this.#read(snapshotName, limitBytes.snapshot))
     const releases: Release[] = []
+    let whole = true
     for (const [channel, { version }] of snapshot.body.meta) {
       if (!channelName.safeParse(channel).success) continue
-      const name = `${version}.${channel}.json`
-      const manifest = readMetadata('targets', name, await this.#read(name, limitBytes.targets))
-      for (const [path, { length, hashes, custom }] of manifest.body.targets) {
-        const release = parseRelease(channel, path, { length, sha256: asSha256(hashes.get('sha256')!), custom })
-        if (release) releases.push(release)
+      try {
+        releases.push(...(await this.#readChannel(channel, version, complain)))
+      } catch (error) {
+        complain(error, `the manifest of ${channel} cannot be read; what it offered before stays in force`)
+        releases.push(...this.#offered(channel))
+        whole = false
       }
     }
-    return { releases, news: { timestamp: timestamp.body.version, snapshot: snapshot.body.version } }
+    return { releases, whole, news: { timestamp: timestamp.body.version, snapshot: snapshot.body.version } }
+  }
+
+  async #readChannel(channel: string, version: number, complain: Complain): Promise<Release[]> {
+    const name = `${version}.${channel}.json`
+    const manifest = readMetadata('targets', name, await this.#read(name, limitBytes.targets))
+    return [...manifest.body.targets].flatMap(([path, { length, hashes, custom }]) => {
+      try {
+        return parseRelease(channel, path, { length, sha256: asSha256(hashes.get('sha256')!), custom }) ?? []
+      } catch (error) {
+        if (!(error instanceof TrustError)) throw error
+        complain(error, `a release of ${channel} is not offered`)
+        return []
+      }
+    })
+  }
+
+  #offered(channel: string): Release[] {
+    const releases = [...this.#offers.byPath.values()].map(({ release }) => release)
+    return [...new Set(releases)].filter(release => release.channel === channel)
   }
 
   async #read(name: string, limit: number): Promise<Buffer> {

@@ -171,8 +171,9 @@ function expelRevoked({ registry, seats, tracker, events, clock, log }: ExpelPar
         log.error(describeError(error), 'revoked nodes keep their leases and stay in the tracker for now')
       }
     }
-  })().catch(error => 
-    if (!ended.signal.aborted) throw error)
+  })().catch(error => {
+    if (!ended.signal.aborted) throw error
+  })
   return {
     async stop() {
       ended.abort()

@@ -2,8 +2,10 @@ import { mkdir, readFile, rename, rm, symlink, truncate, writeFile } from 'node:
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { KiB } from '../../src/core/units.ts'
+import type { JsonObject } from '../../src/signing/json.ts'
 import { ManualClock } from '../support/manual-clock.ts'
 import { openOrigin, rawRequest } from '../support/origin-fixture.ts'
+import { keyNamed, noon } from '../support/trust-repository.ts'
 
 describe('metadata and torrents', () => {
   test('versioned files may be cached for ever, timestamp.json never', async () => {
@@ -67,6 +69,60 @@ describe('metadata and torrents', () => {
     expect((await get(path)).status).toBe(404)
     await writeFile(manifest, good)
     await clock.advance(1000)
+    expect((await get(path)).status).toBe(200)
+  })
+
+  test('a release that is none, or a manifest that cannot be read, costs only itself', async () => {
+    const errors: string[] = []
+    const log = { debug() {}, info() {}, warn() {}, error: (_: unknown, text: string) => void errors.push(text) }
+    const clock = new ManualClock()
+    const { get, repository, origin } = await openOrigin({ config: { payloads: 'open' }, log, clock })
+    repository.trust.addChannel('yara')
+    const first = await repository.publish(1, 20 * KiB)
+    await clock.advance(100)
+    expect((await get(first.path)).status).toBe(200)
+
+    const { yara, clamav } = { yara: [keyNamed('yara')], clamav: [repository.trust.keys.clamav] }
+    const custom = { sigmesh: { format: 2 } }
+    const none = { 'yara/1.full.pack': { length: 5, hashes: { sha256: 'ab'.repeat(32) }, custom } }
+    repository.trust.forgeBelowTimestamp('yara', signed => ({ ...signed, targets: none }), yara)
+    await repository.writeMetadata()
+    const second = await repository.publish(2, 20 * KiB)
+    await clock.advance(100)
+    expect((await get(second.path)).status).toBe(200)
+    expect((await get('/v1/health')).status).toBe(200)
+    expect(errors).toEqual(['a release of yara is not offered'])
+
+    // Both at once: another one is added beside it, and the manifest of yara is gone.
+    const targets = repository.trust.signed('3.clamav.json').targets as JsonObject
+    const both = { 'clamav/9.full.pack': { ...(Object.values(targets)[0] as JsonObject) }, ...targets }
+    repository.trust.forgeBelowTimestamp('clamav', signed => ({ ...signed, targets: both }), clamav)
+    await rm(join(repository.directory, 'metadata/1.yara.json'))
+    repository.trust.files.delete('1.yara.json')
+    await repository.writeMetadata()
+    await clock.advance(100)
+    expect((await get(second.path)).status).toBe(200)
+    expect((await get(second.path.replace('.2.full', '.9.full'))).status).toBe(404)
+    await clock.advance(2000)
+    expect((await get(second.path)).status).toBe(200)
+    expect(errors.slice(1).sort()).toEqual([
+      'a release of clamav is not offered',
+      'the manifest of yara cannot be read; what it offered before stays in force',
+    ])
+    expect(origin.stats().artifactBytes).toBeGreaterThan(0)
+  })
+
+  test('the manifest of one channel cannot be read: what it offered before is served on, and the others have their news', async () => {
+    const clock = new ManualClock()
+    const { get, repository } = await openOrigin({ config: { payloads: 'open' }, clock })
+    repository.trust.addChannel('yara')
+    const { path } = await repository.publish(1, 20 * KiB)
+    await clock.advance(100)
+    expect((await get(path)).status).toBe(200)
+    repository.trust.renew(['clamav'], noon)
+    repository.trust.files.delete('3.clamav.json')
+    await repository.writeMetadata()
+    await clock.advance(100)
     expect((await get(path)).status).toBe(200)
   })
 
