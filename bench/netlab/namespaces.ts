@@ -6,11 +6,14 @@
  * so that whoever comes next can tell the leavings of a dead one (kill -9) from the parts of a living one.
  */
 import { execFile, spawn } from 'node:child_process'
-import { readdir, readFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import { promisify } from 'node:util'
 
 const run = promisify(execFile)
 const namePattern = /^sml-(\d+)-(\d+)-/
+/** Files of machines: memory. */
+const homes = '/dev/shm'
 
 /** Run a command to its end. @returns What it printed. @throws Error with what it said on standard error. */
 export async function command(...argv: readonly [string, ...string[]]): Promise<string> {
@@ -42,19 +45,35 @@ export async function ownPrefix(): Promise<string> {
 }
 
 /**
- * Take away what laboratories of dead processes have left: namespaces, the interfaces in them, and processes that still live in them.
+ * Take away what laboratories of dead processes have left: namespaces, the interfaces in them, processes that still live in them, files.
  *
- * @returns The names of the namespaces that are gone now.
+ * @returns The names of what is gone now.
  */
 export async function sweep(): Promise<readonly string[]> {
   const swept: string[] = []
   for (const name of await namespaces()) {
-    const [, pid, tick] = namePattern.exec(name) ?? []
-    if (pid === undefined || (await startTick(Number(pid))) === tick) continue
+    if (await isInUse(name)) continue
     await removeNamespace(name)
     swept.push(name)
   }
+  for (const name of await readdir(homes).catch((): string[] => [])) {
+    if (!namePattern.test(name) || (await isInUse(name))) continue
+    await rm(join(homes, name), { recursive: true, force: true })
+    swept.push(join(homes, name))
+  }
   return swept
+}
+
+async function isInUse(name: string): Promise<boolean> {
+  const [, pid, tick] = namePattern.exec(name)!
+  return (await startTick(Number(pid))) === tick
+}
+
+/** A new directory in memory, for the files of a laboratory; who asks removes it. @param name Of one of its namespaces. */
+export async function homeOf(name: string): Promise<string> {
+  const path = join(homes, name)
+  await mkdir(path)
+  return path
 }
 
 /** @returns Names of all network namespaces on this machine that a laboratory has made, whoever's. */
