@@ -10,7 +10,7 @@ import { parse, stringify } from 'smol-toml'
 import { controlClient } from '../../src/cli/control-client.ts'
 import { ControlError } from '../../src/core/errors.ts'
 import { second } from '../../src/core/units.ts'
-import type { ChannelStatus, HistoryEntry } from '../../src/daemon/status.ts'
+import type { ChannelStatus } from '../../src/daemon/status.ts'
 import type { Host, LanHost } from './host.ts'
 
 const daemonProgram = fileURLToPath(new URL('../../bin/sigmeshd.ts', import.meta.url))
@@ -81,9 +81,16 @@ export class Machine {
     return channels[0]!
   }
 
-  /** The last thing that a cycle has changed, or failed to; undefined when there is none. */
-  async last(): Promise<HistoryEntry | undefined> {
-    return (await this.control.history(1))[0]
+  /** When every piece of a release was stored, and when it was in force: ms since 1970, undefined when that has not been. */
+  async times(
+    sequence: number,
+  ): Promise<{ readonly whole: number | undefined; readonly installed: number | undefined }> {
+    const log = (await readFile(join(this.folder, 'log'), 'utf8')).split('\n').flatMap(readLogLine)
+    const at = (message: string) => {
+      const line = log.findLast(entry => entry.sequence === sequence && entry.msg === message)
+      return line && Date.parse(line.time)
+    }
+    return { whole: at('the artifact is whole'), installed: at('the cycle is over') }
   }
 }
 
@@ -103,6 +110,22 @@ export async function eventually(what: string, timeoutMs: number, ask: () => Pro
   while (!(await ask())) {
     if (performance.now() > end) throw new Error(`waited ${timeoutMs / second} s in vain for ${what}`)
     await delay(50)
+  }
+}
+
+interface LogLine {
+  /** ISO 8601. */
+  readonly time: string
+  readonly msg: string
+  readonly sequence?: number
+}
+
+/** @returns Nothing for a line that a kill has cut off. */
+function readLogLine(line: string): LogLine[] {
+  try {
+    return [JSON.parse(line)]
+  } catch {
+    return []
   }
 }
 

@@ -45,6 +45,8 @@ export class Exchanges implements Stoppable {
     running.wanted++
     try {
       await running.exchange.whole(signal)
+      const { channel, sequence, full } = release
+      this.#parts.log.info({ channel, sequence, bytes: full.length }, 'the artifact is whole')
     } catch (error) {
       running.wanted--
       await this.#end(running)

@@ -1,0 +1,127 @@
+/** The rows of the table that run on Sigmesh. Each builds its branch, and takes it down. */
+import { setTimeout as delay } from 'node:timers/promises'
+import { MiB, second } from '../../src/core/units.ts'
+import { BenchBranch, type Outcome, usualPayload } from './branch.ts'
+import { curlAlone } from './curl.ts'
+import type { Figure } from './figures.ts'
+
+export interface Row {
+  readonly about: string
+  run(): Promise<readonly Figure[]>
+}
+
+const median = (sorted: readonly number[]) => sorted[Math.floor((sorted.length - 1) / 2)]!
+
+/** The figures that every row of a whole distribution has. */
+function cost(
+  { payload, line, whole, installed, lineSeconds, busy }: Outcome,
+  bars: { readonly wan?: number; readonly artifact?: number; readonly last?: number; readonly median?: number },
+): Figure[] {
+  const bar = (most: number | undefined) => (most === undefined ? {} : { bar: most })
+  return [
+    { name: 'WAN bytes down / payload, frames with headers', value: line.down.bytes / payload, ...bar(bars.wan) },
+    { name: 'artifact bytes / payload', value: line.down.artifact / payload, ...bar(bars.artifact) },
+    { name: "last node whole / the line's time", value: whole.at(-1)! / lineSeconds, ...bar(bars.last) },
+    { name: "median node whole / the line's time", value: median(whole) / lineSeconds, ...bar(bars.median) },
+    { name: "last node installed / the line's time (shared processors)", value: installed.at(-1)! / lineSeconds },
+    { name: 'bytes between branches', value: line.down.foreign + line.up.foreign, bar: 0 },
+    { name: 'processors busy', value: busy },
+  ]
+}
+
+function together(nodes: number, bars: Parameters<typeof cost>[1]): Row {
+  return {
+    about: `${nodes} nodes start together, 50 MiB, 20 Mbit/s, 30 ms`,
+    run: () => BenchBranch.with({ nodes }, async branch => cost(await branch.distribute(usualPayload), bars)),
+  }
+}
+
+/** Kill seeds when `share` of the payload has crossed the line. @param count Of the seeds, so many. */
+function kill(count: number, share: number) {
+  return (branch: BenchBranch) =>
+    branch.distribute(usualPayload, {
+      async meanwhile(about) {
+        await branch.crossed(share, about)
+        const seeds = (await branch.seeds()).slice(0, count)
+        await Promise.all(seeds.map(seed => seed.kill()))
+        return seeds
+      },
+    })
+}
+
+export const rows: Readonly<Record<string, Row>> = {
+  together: together(20, { wan: 1.06, artifact: 1.01, last: 1.1, median: 1.08 }),
+  ten: together(10, { last: 1.1 }),
+  forty: {
+    about:
+      '40 nodes start together, 50 MiB, 5 Mbit/s (40 daemons on few processors: the line is slower instead), 30 ms',
+    run: () =>
+      BenchBranch.with({ nodes: 40, wanMbit: 5 }, async branch =>
+        cost(await branch.distribute(usualPayload), { last: 1.1 }),
+      ),
+  },
+  alone: {
+    about: 'one node alone, against curl of the same file through the same line, one after the other',
+    run: () =>
+      BenchBranch.with({ nodes: 1 }, async branch => {
+        const seconds = await curlAlone(branch, usualPayload)
+        const outcome = await branch.distribute(usualPayload)
+        return [
+          { name: "one node whole / curl's time", value: outcome.whole[0]! / seconds, bar: 1.05 },
+          { name: "curl's time / the line's time", value: seconds / outcome.lineSeconds },
+          ...cost(outcome, {}),
+        ]
+      }),
+  },
+  'two-killed': {
+    about: '20 nodes, 2 of 5 seeds killed at 40 %, against the same undisturbed',
+    run: () =>
+      BenchBranch.with({ nodes: 20 }, async branch => {
+        const undisturbed = await branch.distribute(usualPayload)
+        const outcome = await kill(2, 0.4)(branch)
+        const ratio = outcome.whole.at(-1)! / undisturbed.whole.at(-1)!
+        return [{ name: 'last node / undisturbed', value: ratio, bar: 1.25 }, ...cost(outcome, { artifact: 1.05 })]
+      }),
+  },
+  'all-killed': {
+    about: '20 nodes, all seeds killed at 50 %: every other node finishes',
+    run: () =>
+      BenchBranch.with({ nodes: 20 }, async branch => {
+        const outcome = await kill(5, 0.5)(branch)
+        return [
+          { name: 'nodes that did not finish', value: 15 - outcome.whole.length, bar: 0 },
+          ...cost(outcome, { artifact: 1.1 }),
+        ]
+      }),
+  },
+  spread: {
+    about: '20 nodes start spread over the first 15 s',
+    run: () =>
+      BenchBranch.with({ nodes: 20 }, async branch => {
+        const startMs = (at: number) => (at * 15 * second) / 19
+        return cost(await branch.distribute(usualPayload, { startMs }), { artifact: 1.01, last: 1.12 })
+      }),
+  },
+  thin: {
+    about: '20 nodes, a thin line: 2 Mbit/s, 80 ms, 8 MiB',
+    run: () =>
+      BenchBranch.with({ nodes: 20, wanMbit: 2, latencyMs: 80 }, async branch =>
+        cost(await branch.distribute(8 * MiB), { artifact: 1.01, last: 1.1 }),
+      ),
+  },
+  'origin-gone': {
+    about: '20 nodes, the origin killed once the site holds every piece in union',
+    run: () =>
+      BenchBranch.with({ nodes: 20 }, async branch => {
+        const outcome = await branch.distribute(usualPayload, {
+          async meanwhile(about) {
+            await branch.crossed(1, about)
+            while ((await branch.seeds()).length > 0) await delay(50)
+            await branch.company.killOrigin()
+            return []
+          },
+        })
+        return [{ name: 'nodes that did not finish', value: 20 - outcome.whole.length, bar: 0 }, ...cost(outcome, {})]
+      }),
+  },
+}
