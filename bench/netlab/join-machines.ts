@@ -21,6 +21,6 @@ for (const { token, node, folder, channel } of (await json(process.stdin)) as Jo
     configFile: join(folder, 'node.toml'),
     rootFile: join(folder, 'root.json'),
     stateDir: join(folder, 'state'),
-    channels: { [channel]: join(folder, channel) },
+    channels: { [channel]: { path: join(folder, channel) } },
   })
 }
