@@ -1,6 +1,6 @@
 /**
  * What is put through crashes: a node's way from news to installed, with its real parts (trust, store, installer, history) and without
- * the network. Release 1 and 2 are installed, in this order, when a case begins; release 3 is the news.
+ * the network. Release 1 and 2 are installed, in this order, when a case begins; release 3 is the news. Later ones are all well.
  *
  *   well    3 is installed, 1 goes
  *   sick    3 passes its test, and then its health check fails: 2 comes back, and 3 is refused
@@ -42,7 +42,7 @@ export interface News {
 }
 
 /** The releases of a scenario; a file changes, one comes, one goes, and one stays as it is. */
-export function newsOf({ action, news }: Scenario, sequence: 1 | 2 | 3): News {
+export function newsOf({ action, news }: Scenario, sequence: number): News {
   const folder = action === 'directory' ? 'rules/' : '' // the action `files` takes none
   const tree: Tree = {
     'daily.ndb': randomBytes(100 * KiB, sequence),
@@ -62,7 +62,7 @@ export const loaded = (home: string) => join(home, 'loaded')
 const foreign = { 'local.ign2': 'mine' }
 
 /** What a consumer of the release sees in `target` (`files`) or behind its link, as content by path. */
-export function seenOf(scenario: Scenario, sequence: 1 | 2 | 3): Record<string, string> {
+export function seenOf(scenario: Scenario, sequence: number): Record<string, string> {
   const { tree } = newsOf(scenario, sequence)
   const files = Object.entries(tree).map(([path, bytes]) => [path, Buffer.from(bytes).toString('latin1')])
   return { ...Object.fromEntries(files), ...(scenario.action === 'files' && foreign) }

@@ -1,6 +1,7 @@
 /** The points of all scenarios: every one of them, or a sample that a seed chooses. */
 import { cp } from 'node:fs/promises'
 import { join } from 'node:path'
+import { chance } from './chance.ts'
 import { scenarios } from './scenario.ts'
 import { type Fault, faults } from './strace.ts'
 import { describePoint, type Point, prepare, type Start, survey, tryPoint } from './walk.ts'
@@ -82,13 +83,10 @@ async function inParallel<T>(items: readonly T[], work: (item: T, at: number) =>
   await Promise.all(Array.from({ length: workers }, worker))
 }
 
-/** By a generator of its own, so that a failure can be had again (Park and Miller's). */
 function choose<T>(items: readonly T[], count: number, seed: number): T[] {
   const left = [...items]
+  const random = chance(seed)
   const chosen: T[] = []
-  for (let state = seed + 1; chosen.length < count && left.length > 0; ) {
-    state = (state * 48_271) % 2_147_483_647
-    chosen.push(...left.splice(state % left.length, 1))
-  }
+  while (chosen.length < count && left.length > 0) chosen.push(...left.splice(Math.floor(random() * left.length), 1))
   return chosen
 }

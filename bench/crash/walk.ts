@@ -2,17 +2,12 @@
  * One process a point: the node of a scenario is killed at a system call, or the call fails; then the next start must find the old
  * release or the new one, complete, and the cycle after that must bring what a node without the accident has.
  */
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { cp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import { expectSound } from './judge.ts'
-import { makeHome, type Report, type Scenario } from './scenario.ts'
+import { launch } from './launch.ts'
+import { makeHome, type Scenario } from './scenario.ts'
 import { type Call, type Fault, fileThread, record, tamper } from './strace.ts'
-
-const child = fileURLToPath(new URL('child.ts', import.meta.url))
 
 export interface Point {
   readonly scenario: Scenario
@@ -40,12 +35,13 @@ export async function prepare(directory: string, scenario: Scenario): Promise<St
 export async function survey(directory: string, scenario: Scenario, home: string): Promise<Start> {
   return onCopy(directory, home, async copy => {
     const listing = `${copy}.strace`
-    const process = await launch(directory, copy, scenario)
-    const calls = await record(process.thread, copy, listing)
-    const { reports, code } = await process.run()
+    const child = await launch(join(directory, 'compiled'), copy, scenario)
+    const calls = await record(fileThread(child.pid), copy, listing)
+    child.go()
+    const { reports, code } = await child.ended
     if (code !== 0) throw new Error(`without any accident, the process ended with ${code}`)
-    const tidy = await expectSound(copy, scenario, { reports })
-    return { scenario, home, calls: await calls(), tidy }
+    const { names } = await expectSound(copy, scenario, { reports })
+    return { scenario, home, calls: await calls(), tidy: names }
   })
 }
 
@@ -64,11 +60,12 @@ export async function tryPoint(
   // The wake-ups of the event loop are writes too, and now and then there is one more or one less of them.
   for (let shift = 0; Math.abs(shift) < 8; shift = shift > 0 ? -shift : 1 - shift) {
     const hit = await onCopy(directory, home, async copy => {
-      const process = await launch(directory, copy, scenario)
+      const child = await launch(join(directory, 'compiled'), copy, scenario)
       const target = { ...call, nth: call.nth + shift }
       const listing = `${copy}.strace`
-      const met = await tamper(process.thread, copy, listing, target, fault)
-      const { reports, killed } = await process.run()
+      const met = await tamper(fileThread(child.pid), copy, listing, target, fault)
+      child.go()
+      const { reports, killed } = await child.ended
       if ((await met()) !== call.words) return false
       if (killed !== (fault === 'KILL')) throw new Error(`the process was ${killed ? '' : 'not '}killed`)
       await onDamaged(copy)
@@ -97,41 +94,3 @@ async function onCopy<T>(directory: string, home: string, work: (copy: string) =
   }
 }
 let copies = 0
-
-/** Start the process; it waits, with all its code loaded, until `run`. */
-async function launch(directory: string, home: string, scenario: Scenario) {
-  const process = spawn(globalThis.process.execPath, [child, home, JSON.stringify(scenario)], {
-    stdio: ['pipe', 'pipe', 'pipe'],
-    env: {
-      PATH: globalThis.process.env.PATH,
-      UV_THREADPOOL_SIZE: '1',
-      NODE_COMPILE_CACHE: join(directory, 'compiled'),
-    },
-  })
-  const said = linesOf(process)
-  const ended = once(process, 'close')
-  await said.ready
-  return {
-    thread: fileThread(process.pid!),
-    async run() {
-      process.stdin.end('go\n')
-      await ended
-      const reports = said.lines.slice(1).map((line): Report => JSON.parse(line))
-      return { reports, code: process.exitCode, killed: process.signalCode === 'SIGKILL' }
-    },
-  }
-}
-
-function linesOf({ stdout, stderr }: ChildProcess) {
-  const lines: string[] = []
-  const ready = Promise.withResolvers<void>()
-  let complaint = ''
-  stderr!.on('data', chunk => (complaint += chunk))
-  createInterface(stdout!)
-    .on('line', line => {
-      lines.push(line)
-      ready.resolve()
-    })
-    .on('close', () => ready.reject(new Error(`the process could not start: ${complaint}`)))
-  return { lines, ready: ready.promise }
-}
