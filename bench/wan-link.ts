@@ -13,7 +13,7 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Stoppable } from '../src/core/lifecycle.ts'
 import { KiB, second } from '../src/core/units.ts'
-import { Pacer } from './pacer.ts'
+import { Limiter } from '../src/swarm/limits/limiter.ts'
 
 export interface WanLinkOptions {
   readonly target: { readonly host: string; readonly port: number }
@@ -32,6 +32,8 @@ export type Tamper = (chunk: Buffer) => Buffer
 
 /** What a connection may have in flight besides what the latency holds. */
 const windowBytes = 64 * KiB
+/** A timer may wake us this much late; what it cost is made up for, and no more. */
+const savedMs = 20
 /** The unit in which connections take turns. */
 const turnBytes = 4 * KiB
 
@@ -60,8 +62,10 @@ export class WanLink implements Stoppable {
   readonly #target: WanLinkOptions['target']
   readonly #oneWayMs: number
   readonly #fate: () => number | undefined
-  readonly #down: Pacer
-  readonly #up: Pacer
+  readonly #down: Limiter
+  readonly #up: Limiter
+  #bytesPerSecond: number
+  #paused = false
   readonly #pairs = new Set<readonly [near: Socket, far: Socket]>()
 
   /** Use `openWanLink`. @param server Listening. */
@@ -73,8 +77,9 @@ export class WanLink implements Stoppable {
     this.#target = target
     this.#oneWayMs = latencyMs / 2
     this.#fate = fate
-    this.#down = new Pacer(bytesPerSecond)
-    this.#up = new Pacer(bytesPerSecond)
+    this.#bytesPerSecond = bytesPerSecond ?? Number.POSITIVE_INFINITY
+    this.#down = new Limiter(this.#bytesPerSecond, { savedMs })
+    this.#up = new Limiter(this.#bytesPerSecond, { savedMs })
     server.on('connection', near => this.#join(near))
   }
 
@@ -85,19 +90,19 @@ export class WanLink implements Stoppable {
 
   /** @param bytesPerSecond undefined: no limit. */
   setRate(bytesPerSecond: number | undefined): void {
-    this.#down.setRate(bytesPerSecond)
-    this.#up.setRate(bytesPerSecond)
+    this.#bytesPerSecond = bytesPerSecond ?? Number.POSITIVE_INFINITY
+    this.#apply()
   }
 
   /** The line goes dead: nothing passes, nobody is told. New connections are accepted and hang. */
   pause(): void {
-    this.#down.pause()
-    this.#up.pause()
+    this.#paused = true
+    this.#apply()
   }
 
   resume(): void {
-    this.#down.resume()
-    this.#up.resume()
+    this.#paused = false
+    this.#apply()
   }
 
   /** Every connection is reset, at both ends. New ones are welcome. */
@@ -111,6 +116,10 @@ export class WanLink implements Stoppable {
     if (!this.#server.listening) return
     this.#server.close()
     await once(this.#server, 'close')
+  }
+
+  #apply(): void {
+    for (const limiter of [this.#down, this.#up]) limiter.setRate(this.#paused ? 0 : this.#bytesPerSecond)
   }
 
   #join(near: Socket): void {
@@ -146,19 +155,19 @@ export class WanLink implements Stoppable {
   }
 
   /** Everything from one end to the other, in turns; ends when either end is gone. */
-  async #carry(from: Socket, to: Socket, pacer: Pacer, count: (bytes: number) => void): Promise<void> {
+  async #carry(from: Socket, to: Socket, limiter: Limiter, count: (bytes: number) => void): Promise<void> {
     const flight = new Flight(to, this.#oneWayMs)
     try {
       // The iterator alone would destroy the whole socket at the end of one direction.
       for await (const chunk of from.iterator({ destroyOnReturn: false })) {
         for (let at = 0; at < chunk.length; at += turnBytes) {
           const turn = chunk.subarray(at, at + turnBytes)
-          await pacer.take(turn.length)
+          await limiter.pass(turn.length)
           if (to.destroyed) return
           count(turn.length)
           await flight.send(
-            pacer === this.#down && this.tamper ? this.tamper(Buffer.from(turn)) : turn,
-            pacer.bytesPerSecond,
+            limiter === this.#down && this.tamper ? this.tamper(Buffer.from(turn)) : turn,
+            this.#bytesPerSecond,
           )
         }
       }

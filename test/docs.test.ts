@@ -95,6 +95,12 @@ test('the node.toml of the README is one', () => {
   expect(() => nodeConfig.parse(parseToml(toml!))).not.toThrow()
 })
 
+test('the limits of docs/limits.md can be written so', () => {
+  const [, toml] = /```toml\n(.*?)```/s.exec(page('docs/limits.md'))!
+  const config = { origin: 'https://x', root: '/r', channels: { a: { path: '/a' } }, ...parseToml(toml!) }
+  expect(() => nodeConfig.parse(config)).not.toThrow()
+})
+
 test('every npm script that the README names exists', () => {
   const named = [...readme.matchAll(/npm (?:run )?([a-z:]+)/g)].map(([, name]) => name!)
   const own = ['ci', 'prune', 'install']

@@ -6,7 +6,7 @@
  *     "length": 25165824,
  *     "hashes": { "sha256": "ab…" },
  *     "custom": { "sigmesh": {
- *       "format": 1, "sequence": 42, "kind": "full", "published": "2026-11-22T12:00:00Z", "label": "daily 27810",
+ *       "format": 1, "sequence": 42, "kind": "full", "published": "2026-11-22T12:00:00Z", "label": "daily 27810", "priority": "emergency",
  *       "content": "0d…", "files": 3, "unpacked": 61000000,
  *       "pieceLength": 262144, "piecesRoot": "cd…", "infohash": "ef…" } } }
  *
@@ -26,6 +26,8 @@ export interface Release {
   readonly published: string
   /** What the publisher calls it; for people only. */
   readonly label?: string
+  /** The publisher asks for no limits. Whether that counts is for each machine, and for the origin, to say. */
+  readonly priority?: 'emergency'
   /** SHA-256 of the content index (see pack-format.ts): what the unpacked tree must be. */
   readonly content: Sha256
   readonly files: number
@@ -41,6 +43,7 @@ const custom = z.strictObject({
   kind: z.literal('full'),
   published: utcSecond,
   label: z.string().max(200).optional(),
+  priority: z.literal('emergency').optional(),
   content: sha256Hex,
   files: wholeNumber.min(1),
   unpacked: wholeNumber,
@@ -75,10 +78,10 @@ export function torrentUrlPath(artifact: Artifact): string {
 
 /** The `custom` of a release's target. The inverse of `parseRelease`. */
 export function releaseCustom(release: Release): { sigmesh: z.input<typeof custom> } {
-  const { sequence, published, label, content, files, unpacked, full } = release
+  const { sequence, published, label, priority, content, files, unpacked, full } = release
   const { pieceLength, piecesRoot, infohash } = full
   const ours = { format: 1 as const, kind: 'full' as const, sequence, published, content, files, unpacked }
-  return { sigmesh: { ...ours, ...(label === undefined ? {} : { label }), pieceLength, piecesRoot, infohash } }
+  return { sigmesh: { ...ours, ...optional({ label, priority }), pieceLength, piecesRoot, infohash } }
 }
 
 /**
@@ -92,12 +95,17 @@ export function parseRelease(channel: string, path: string, target: TargetDescri
   const parsed = z.safeParse(custom, target.custom.sigmesh)
   if (!parsed.success) throw malformed(path, z.prettifyError(parsed.error))
   channelName.parse(channel)
-  const { format, kind, pieceLength, piecesRoot, infohash, label, ...rest } = parsed.data
+  const { format, kind, pieceLength, piecesRoot, infohash, label, priority, ...rest } = parsed.data
   if (path !== targetPath(channel, rest.sequence)) throw malformed(path, `sequence ${rest.sequence} belongs elsewhere`)
   const full = { sha256: target.sha256, length: target.length, pieceLength, piecesRoot, infohash }
   if (full.length < 1) throw malformed(path, 'an artifact is never empty')
   if (pieceCount(full) > mostPieces) throw malformed(path, `more than ${mostPieces} pieces`)
-  return { channel, ...rest, ...(label === undefined ? {} : { label }), full }
+  return { channel, ...rest, ...optional({ label, priority }), full }
+}
+
+/** Keys without a value are left out. */
+function optional({ label, priority }: { label: string | undefined; priority: Release['priority'] | undefined }) {
+  return { ...(label === undefined ? {} : { label }), ...(priority === undefined ? {} : { priority }) }
 }
 
 function malformed(path: string, detail: string): TrustError {

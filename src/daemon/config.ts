@@ -10,6 +10,9 @@
  *   path = "/var/lib/sigmesh/clamav"         # `current` in it is the release in force
  *   reload = ["clamdscan", "--reload"]
  *
+ *   [limits]
+ *   wan_down = "10Mbit"                      # docs/limits.md
+ *
  * Ready-made entries for ClamAV, YARA and services of systemd: `profile = "clamav"`, see src/install/profiles.ts and docs/clamav.md.
  */
 import { hostname } from 'node:os'
@@ -19,6 +22,8 @@ import { consumerDefaults } from '../install/consumer.ts'
 import type { InstallTarget } from '../install/installer.ts'
 import { expandProfile, profileNames, profileOf } from '../install/profiles.ts'
 import { certificatePin, originUrl } from '../swarm/identity/join-token.ts'
+import { rateOf } from '../swarm/limits/rate-text.ts'
+import { timetableKeys } from '../swarm/limits/timetable.ts'
 import { privateNetworks } from '../swarm/networks.ts'
 import { defaultControlSocket } from './control-protocol.ts'
 import { isSchedule } from './schedule.ts'
@@ -42,7 +47,24 @@ const lan = z
       .array(z.union([z.cidrv4(), z.cidrv6()]))
       .min(1)
       .default([...privateNetworks]),
+    /** Of one artifact; `limits.lan_connections` is for all together. */
     max_peers: wholeNumber.min(1).max(1000).default(50),
+  })
+  .prefault({})
+
+/** Too slow for an answer within the protocols' time limits is as good as dead, hence the smallest. A frame's headers count. */
+const wanRate = rateOf('64kbit')
+const lanRate = rateOf('1Mbit')
+
+const limits = z
+  .strictObject({
+    ...timetableKeys({ wan_down: wanRate, lan_up: lanRate, lan_down: lanRate }),
+    /** Whether releases that were published with `--emergency` pass all of the above by. */
+    emergency_overrides: z.boolean().default(false),
+    /** Connections to the origin at most, of this process. */
+    wan_connections: wholeNumber.min(3).max(64).default(5),
+    /** Connections to neighbours at most, of this process. */
+    lan_connections: wholeNumber.min(10).max(10_000).default(200),
   })
   .prefault({})
 
@@ -144,6 +166,7 @@ export const nodeConfig = z.strictObject({
   engine: z.enum(['native', 'webtorrent']).default('native'),
   log_level: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
   lan,
+  limits,
   store,
   channels: z
     .record(channelName, channel)

@@ -16,6 +16,7 @@ import { formatSpan, second } from '../core/units.ts'
 import type { ArtifactStore, OpenArtifact } from '../store/artifact-store.ts'
 import type { PeerView, Swarm, SwarmEngine } from '../swarm/engine.ts'
 import { findPeers } from '../swarm/find-peers.ts'
+import type { Limits } from '../swarm/limits/limits.ts'
 import { readMetainfo } from '../swarm/metainfo.ts'
 import type { OriginClient } from '../swarm/origin-client.ts'
 import { holdSeat, type SeatHolder, type SliceView } from '../swarm/wan-slice.ts'
@@ -27,6 +28,7 @@ export interface ExchangeParts {
   readonly origin: OriginClient
   readonly artifacts: ArtifactStore
   readonly engine: SwarmEngine
+  readonly limits: Limits
   readonly node: string
   readonly site: string
   /** The address that neighbours dial, as it is now: laptops move. */
@@ -77,7 +79,9 @@ export class Exchange implements Stoppable {
     const artifact = release.full
     const path = artifactUrlPath(release)
     const lanAddress = () => parts.lanAddress()
-    this.#slice = holdSeat({ client: origin, artifact, path, store, node, site, lanAddress, clock, random, log })
+    const limiter = parts.limits.of(release).wan_down
+    const about = { client: origin, artifact, path, store, limiter, node, site }
+    this.#slice = holdSeat({ ...about, lanAddress, clock, random, log })
     const peers = findPeers({
       origin,
       swarm,
@@ -108,7 +112,12 @@ export class Exchange implements Stoppable {
     const { metainfo, pieceHashes } = await torrentOf(release, parts, signal)
     const store = await parts.artifacts.open(artifact, pieceHashes, signal)
     try {
-      return new Exchange(release, parts, store, await parts.engine.join(artifact, metainfo, store))
+      return new Exchange(
+        release,
+        parts,
+        store,
+        await parts.engine.join(artifact, metainfo, store, parts.limits.of(release)),
+      )
     } catch (error) {
       await store.close()
       throw error

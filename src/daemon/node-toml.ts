@@ -46,6 +46,9 @@ export function nodeToml({ origin, pin, rootFile, stateDir, node, site, channels
     '# [lan]',
     '# port = 6889',
     '',
+    '# [limits]                     # docs/limits.md',
+    '# wan_down = "10Mbit"',
+    '',
     '# The accept list: what may be installed here, and how. Nothing that is published can add to it.',
     ...(accepted.length > 0
       ? []

@@ -20,6 +20,7 @@ import { openJournal } from '../store/journal.ts'
 import { openTrustStore } from '../store/trust-store.ts'
 import type { EngineOptions, SwarmEngine } from '../swarm/engine.ts'
 import { type Ear, listenToOrigin } from '../swarm/events/listen.ts'
+import { Limits } from '../swarm/limits/limits.ts'
 import { allowNetworks, lanAddress } from '../swarm/networks.ts'
 import { OriginClient } from '../swarm/origin-client.ts'
 import { Channel, type ChannelParts } from './channel.ts'
@@ -88,10 +89,12 @@ async function assemble(config: NodeConfig, surroundings: Required<Surroundings>
 
   const { node, site } = config
   const key = await loadIdentity(config.state_dir)
-  const origin = start(new OriginClient(config.origin, {}, { key, pin: config.origin_pin }))
+  const limits = start(new Limits(config.limits, clock))
+  const connections = config.limits.wan_connections
+  const origin = start(new OriginClient(config.origin, { connections }, { key, pin: config.origin_pin }))
   const engine = start(await startEngine(config))
   const lan = () => ownLanAddress(config)
-  const exchanges = await startExchanges(config, { ...surroundings, origin, engine, lanAddress: lan }, start)
+  const exchanges = await startExchanges(config, { ...surroundings, origin, engine, limits, lanAddress: lan }, start)
   const history = await openJournal(join(config.state_dir, 'history'), historyEntry, mostHistoryEntries)
   const trust = await openTrust(config, { ...surroundings, origin })
   const report: ChannelParts['report'] = (about, signal) => origin.report({ ...about, node, site, version }, signal)
@@ -130,9 +133,13 @@ function startEnd(start: <Part extends Stoppable>(part: Part) => Part): AbortSig
   return ended.signal
 }
 
-function startEngine({ engine, lan }: NodeConfig): Promise<SwarmEngine> {
-  const options = { listen: { host: lan.listen, port: lan.port }, networks: lan.networks, maxPeers: lan.max_peers }
-  return engines[engine](options)
+function startEngine({ engine, lan, limits }: NodeConfig): Promise<SwarmEngine> {
+  return engines[engine]({
+    listen: { host: lan.listen, port: lan.port },
+    networks: lan.networks,
+    maxPeers: lan.max_peers,
+    maxConnections: limits.lan_connections,
+  })
 }
 
 interface EarParts extends Required<Surroundings> {

@@ -20,6 +20,8 @@ export interface ReleaseOptions extends PackOptions {
   readonly now: number
   /** What people call the release; 200 characters at most. */
   readonly label?: string
+  /** Ask for no limits on the way to every machine. */
+  readonly priority?: Release['priority'] | undefined
   /** Releases that stay in the manifest, the new one included. Default 3, at least 1. */
   readonly keepReleases?: number
 }
@@ -57,13 +59,13 @@ export function nextRelease(
   repository: Repository,
   channel: string,
   packed: PackedRelease,
-  { now, label, keepReleases = keptReleases }: ReleaseOptions,
+  { now, label, priority, keepReleases = keptReleases }: ReleaseOptions,
 ): { readonly release: Release; readonly releases: readonly Release[]; readonly torrent?: Uint8Array } {
   const before = releasesIn(repository, channel)
   const sequence = (before.at(-1)?.sequence ?? 0) + 1
   const { full, torrent } = describeArtifact(repository, artifactName(channel, sequence), packed)
   const { content, files, unpacked } = packed
-  const labelled = label === undefined ? {} : { label }
+  const labelled = { ...(label === undefined ? {} : { label }), ...(priority === undefined ? {} : { priority }) }
   const release: Release = {
     channel,
     sequence,

@@ -107,7 +107,8 @@ function releaseText(channel: string, path: string, { length, hashes, custom }: 
     const release = parseRelease(channel, path, { length, sha256: asSha256(hashes.get('sha256') ?? ''), custom })
     if (!release) return `! a file that is no release of ours: ${path}`
     const label = release.label === undefined ? '' : ` "${release.label}"`
-    return `release ${release.sequence}${label} of ${release.published}: ${release.files} files, ${formatBytes(release.unpacked)}`
+    const priority = release.priority === undefined ? '' : `, ${release.priority}`
+    return `release ${release.sequence}${label}${priority} of ${release.published}: ${release.files} files, ${formatBytes(release.unpacked)}`
   } catch (error) {
     if (!(error instanceof TrustError)) throw error
     return `! a release that nodes will refuse: ${error.message}`

@@ -12,6 +12,9 @@
 import type { Artifact } from '../core/artifact.ts'
 import type { Stoppable } from '../core/lifecycle.ts'
 import type { PieceStore } from '../core/piece-store.ts'
+import { Limiter } from './limits/limiter.ts'
+import type { LimiterSet } from './limits/limits.ts'
+import type { Traffic } from './traffic.ts'
 
 export interface PeerAddress {
   /** An IPv4 or IPv6 literal, never a name. */
@@ -58,16 +61,25 @@ export interface Swarm {
   leave(): Promise<void>
 }
 
+export type LanLimits = Pick<LimiterSet, 'lan_up' | 'lan_down'>
+
+export function unlimited(): LanLimits {
+  return { lan_up: new Limiter(), lan_down: new Limiter() }
+}
+
 export interface SwarmEngine extends Stoppable {
   readonly name: 'webtorrent' | 'native'
   /** The port that peers can dial, after `startEngine` has resolved. */
   readonly port: number
+  /** Bytes and connections by neighbour, over all artifacts. */
+  readonly traffic: Traffic
   /**
    * Start to fetch what the store lacks and to serve what it has.
    * @param metainfo The artifact's torrent, already checked against the manifest (`readMetainfo`).
+   * @param limits What is sent to peers and taken from them, shared with whatever else has these limiters. Default: no limits.
    * @throws Error when the artifact is joined already: one swarm an artifact.
    */
-  join(artifact: Artifact, metainfo: Uint8Array, store: PieceStore): Promise<Swarm>
+  join(artifact: Artifact, metainfo: Uint8Array, store: PieceStore, limits?: LanLimits): Promise<Swarm>
 }
 
 export interface EngineOptions {
@@ -77,6 +89,6 @@ export interface EngineOptions {
   readonly networks: readonly string[]
   /** Connections an artifact at most. Default 50. */
   readonly maxPeers?: number
-  /** Payload sent to peers at most, over all artifacts. Default: no limit. Engine `native` only. */
-  readonly uploadBytesPerSecond?: number
+  /** Connections of the engine, over all artifacts, those that have not greeted yet included. Default 200. */
+  readonly maxConnections?: number
 }

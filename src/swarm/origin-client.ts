@@ -106,14 +106,16 @@ export class OriginClient implements Stoppable {
 
   /**
    * @param origin `http:` or `https:` URL; a path in it goes before every request's.
-   * @param limits Each of two pools (talk, artifact bytes) has `limits.connections` connections, default 2: four in all, and one for news.
+   * @param limits `connections`, at least 3, default 5: one for news, the others shared by talk and artifact bytes.
    */
   constructor(origin: string | URL, limits: Partial<HttpLimits> = {}, { key, pin, now }: OriginAccess = {}) {
     const url = new URL(origin)
     this.#origin = url.href.replace(/\/$/, '')
-    this.#talk = new OriginHttp(url, { ...defaultHttpLimits, ...limits }, pin)
-    this.#bulk = new OriginHttp(url, { ...defaultHttpLimits, ...limits }, pin)
-    this.#ear = new OriginHttp(url, { ...defaultHttpLimits, ...eventsLimits, ...limits, connections: 1 }, pin)
+    const all = { ...defaultHttpLimits, ...limits }
+    const talk = Math.floor((all.connections - 1) / 2)
+    this.#talk = new OriginHttp(url, { ...all, connections: talk }, pin)
+    this.#bulk = new OriginHttp(url, { ...all, connections: all.connections - 1 - talk }, pin)
+    this.#ear = new OriginHttp(url, { ...all, ...eventsLimits, ...limits, connections: 1 }, pin)
     this.#signer = key && new RequestSigner(url, key, now)
   }
 

@@ -29,7 +29,7 @@ export interface HttpLimits {
 }
 
 export const defaultHttpLimits: HttpLimits = {
-  connections: 2,
+  connections: 5,
   connectTimeoutMs: 10 * second,
   headersTimeoutMs: 15 * second,
   idleTimeoutMs: 30 * second,

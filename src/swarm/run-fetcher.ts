@@ -6,6 +6,7 @@ import { type Artifact, pieceSize } from '../core/artifact.ts'
 import { ContentError } from '../core/errors.ts'
 import type { PieceStore } from '../core/piece-store.ts'
 import { second } from '../core/units.ts'
+import { type Limiter, onTheLine } from './limits/limiter.ts'
 import type { OriginClient } from './origin-client.ts'
 import { type BegunPiece, PieceCutter } from './piece-cutter.ts'
 import type { Run, Slice } from './slice.ts'
@@ -19,6 +20,7 @@ export interface FetchParts {
   /** Where the origin serves it, see `artifactUrlPath`. */
   readonly path: string
   readonly store: PieceStore
+  readonly limiter: Limiter
 }
 
 /** A run under way. */
@@ -54,15 +56,16 @@ export class RunFetcher {
    *   piece wrong; the StoreError of the disk. An aborted `signal` rejects with its own reason.
    */
   async fetch(run: Run, signal: AbortSignal, onBytes: () => void): Promise<void> {
-    const { client, artifact, path } = this.#parts
+    const { client, artifact, path, limiter } = this.#parts
     const cutter = new PieceCutter(artifact, run.first, this.#takeBegun(run.first))
     const stream: Stream = { run, cutter, unwanted: new AbortController() }
     const range = { start: cutter.position, end: run.last * artifact.pieceLength + pieceSize(artifact, run.last) }
+    const ended = AbortSignal.any([signal, stream.unwanted.signal])
     this.#streams.add(stream)
     try {
       await client.fetchRange(path, range, artifact.length, {
         seat: this.#slice.token,
-        signal: AbortSignal.any([signal, stream.unwanted.signal]),
+        signal: ended,
         idleTimeoutMs,
         onChunk: async chunk => {
           this.received += chunk.length
@@ -71,6 +74,8 @@ export class RunFetcher {
           for (const { piece, bytes } of cutter.push(chunk)) bad = (await this.#put(piece, bytes)) ?? bad
           if (bad) throw bad
           this.reconsider()
+          // Until then nothing is read: the window closes, and the origin waits.
+          await limiter.pass(onTheLine(chunk.length), ended)
         },
       })
     } catch (error) {

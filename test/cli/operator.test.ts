@@ -52,6 +52,21 @@ test('publish tells what it published, and that the same content is not worth a 
   expect((await publish('clamav', source, '--force')).stdout).toContain('published release 2')
 })
 
+test('an emergency is signed into the release, also by way of a request', async () => {
+  const { directory, repository, source, publish } = await operator()
+  const published = await publish('clamav', source, '--emergency')
+  expect(published.stdout).toMatch(/^clamav: published release 1 as an emergency: /)
+  const manifest = await readFile(join(repository, 'repository/metadata/2.clamav.json'), 'utf8')
+  expect(JSON.parse(manifest).signed.targets['clamav/1.full.pack'].custom.sigmesh.priority).toBe('emergency')
+  const request = join(directory, 'next.request')
+  await writeTree(source, { 'c.ndb': 'three\n' })
+  expect(await publish('clamav', source, '--emergency', '--prepare', request)).toMatchObject({
+    code: 0,
+    stderr: expect.any(String),
+  })
+  expect(await readFile(request, 'utf8')).toContain('emergency')
+})
+
 test('progress in a pipe is lines on stderr, without a carriage return', async () => {
   const { source, publish } = await operator()
   const { stderr } = await publish('clamav', source)

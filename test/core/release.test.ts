@@ -27,6 +27,16 @@ test('a release comes back from its target as it was', () => {
   expect(parseRelease('clamav', path, target)).toEqual(release)
 })
 
+test('an emergency comes back as one, and no other priority does', () => {
+  const emergency: Release = { ...release, priority: 'emergency' }
+  const custom = releaseCustom(emergency)
+  expect(parseRelease('clamav', path, { ...target, custom })).toEqual(emergency)
+  for (const priority of ['high', '', 1, true, null]) {
+    const other = { sigmesh: { ...custom.sigmesh, priority } }
+    expect(() => parseRelease('clamav', path, { ...target, custom: other })).toThrowError(/not a release/)
+  }
+})
+
 test.each([
   ['no custom', undefined],
   ['a custom of somebody else', { other: 1 }],

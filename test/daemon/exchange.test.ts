@@ -8,6 +8,7 @@ import type { Release } from '../../src/core/release.ts'
 import { MiB } from '../../src/core/units.ts'
 import { Exchange } from '../../src/daemon/exchange.ts'
 import { openArtifactStore } from '../../src/store/artifact-store.ts'
+import { Limits } from '../../src/swarm/limits/limits.ts'
 import { startNativeEngine } from '../../src/swarm/native/engine.ts'
 import { OriginClient } from '../../src/swarm/origin-client.ts'
 import type { SeatAnswer } from '../../src/swarm/seats/protocol.ts'
@@ -49,12 +50,15 @@ async function lonely({
   onTestFinished(() => origin.stop())
   const engine = await startNativeEngine({ listen: { host: '127.0.0.1', port: 0 }, networks: ['127.0.0.0/8'] })
   onTestFinished(() => engine.stop())
+  const limits = new Limits({ emergency_overrides: false, window: [] }, systemClock)
+  onTestFinished(() => limits.stop())
   const artifacts = await openArtifactStore(home, { quotaBytes: 64 * MiB, clock: systemClock })
   onTestFinished(() => artifacts.stop())
   const parts = {
     origin,
     artifacts,
     engine,
+    limits,
     node: 'pc-7',
     site: 'berlin',
     lanAddress: () => '127.0.0.1',

@@ -22,7 +22,7 @@ import { originConfig } from '../../src/origin/config.ts'
 import { enroll } from '../../src/origin/enroll.ts'
 import { type RunningOrigin, startOrigin } from '../../src/origin/origin.ts'
 import { initRepository } from '../../src/publish/init.ts'
-import { publish } from '../../src/publish/publish.ts'
+import { type PublishOptions, publish } from '../../src/publish/publish.ts'
 import { readTree, scratchDir } from './scratch.ts'
 
 export interface SiteOptions {
@@ -43,6 +43,11 @@ export interface SiteOptions {
 }
 
 export const channel = 'demo'
+
+interface PublishWishes extends Pick<PublishOptions, 'force' | 'canary' | 'priority'> {
+  /** Default: `channel`. */
+  readonly to?: string
+}
 
 export interface SiteNode {
   readonly name: string
@@ -87,11 +92,7 @@ export class Site {
     return join(this.repository, 'repository', ...path)
   }
 
-  async publish(
-    source: string,
-    label?: string,
-    { to = channel, ...options }: { readonly force?: boolean; readonly canary?: boolean; readonly to?: string } = {},
-  ) {
+  async publish(source: string, label?: string, { to = channel, ...options }: PublishWishes = {}) {
     const about = { now: Date.now(), ...(label === undefined ? {} : { label }), ...options }
     return publish(this.repository, to, source, about)
   }

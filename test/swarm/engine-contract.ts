@@ -4,7 +4,8 @@
  *
  *   describeEngine('native', startNativeEngine)
  *
- * The cases stand in contract/: what an engine is for (transfer), how it behaves towards its caller and the network (conduct),
+ * The cases stand in contract/: what an engine is for (transfer), how it behaves towards its caller and the network (conduct), the limits
+ * it keeps (manners),
  * what hostile peers must not achieve (liars, attackers), and real clients (interop).
  */
 import { describe, expect, test } from 'vitest'
@@ -13,6 +14,7 @@ import { conduct } from './contract/conduct.ts'
 import { interop } from './contract/interop.ts'
 import { caseOf, type StartEngine } from './contract/lab.ts'
 import { liars } from './contract/liars.ts'
+import { manners } from './contract/manners.ts'
 import { transfer } from './contract/transfer.ts'
 
 /**
@@ -30,6 +32,7 @@ export function describeEngine(name: string, start: StartEngine, excused: Readon
   describe(`engine ${name}`, () => {
     transfer(remembering)
     conduct(remembering)
+    manners(remembering)
     liars(remembering)
     attackers(remembering)
     interop(remembering)

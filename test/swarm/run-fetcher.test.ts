@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { systemClock } from '../../src/core/clock.ts'
 import { KiB } from '../../src/core/units.ts'
+import { Limiter } from '../../src/swarm/limits/limiter.ts'
 import type { RangeOptions } from '../../src/swarm/origin-client.ts'
 import { RunFetcher } from '../../src/swarm/run-fetcher.ts'
 import { Slice } from '../../src/swarm/slice.ts'
@@ -22,7 +23,7 @@ test('pieces that were dealt away while an earlier one of the same chunk was sto
     fetchRange: async (_: string, { start, end }: { start: number; end: number }, __: number, options: RangeOptions) =>
       options.onChunk(content.subarray(start, end)),
   }
-  const fetcher = new RunFetcher({ client, artifact, path: '/x', store }, slice)
+  const fetcher = new RunFetcher({ client, artifact, path: '/x', store, limiter: new Limiter() }, slice)
   await fetcher.fetch(slice.claim()!, new AbortController().signal, () => {})
   expect([...store.have.pieces()]).toEqual([0, 2])
   expect(fetcher).toMatchObject({ received: 4 * pieceLength, wasted: 2 * pieceLength })
@@ -38,7 +39,7 @@ test('what many broken runs leave behind is bounded', async () => {
       throw new Error('cut')
     },
   }
-  const fetcher = new RunFetcher({ client, artifact, path: '/x', store }, slice)
+  const fetcher = new RunFetcher({ client, artifact, path: '/x', store, limiter: new Limiter() }, slice)
   for (const piece of [0, 1, 2, 3]) {
     const run = fetcher.fetch({ first: piece, last: piece }, new AbortController().signal, () => {})
     await expect(run).rejects.toThrow('cut')
@@ -63,7 +64,7 @@ test('a run that came to its end is not ended by force, so its connection can be
       ended = options.signal?.aborted
     },
   }
-  const fetcher = new RunFetcher({ client, artifact, path: '/x', store }, slice)
+  const fetcher = new RunFetcher({ client, artifact, path: '/x', store, limiter: new Limiter() }, slice)
   await fetcher.fetch(slice.claim()!, new AbortController().signal, () => {})
   expect(ended).toBe(false)
 })

@@ -6,6 +6,7 @@ import { silentLog } from '../../src/core/log.ts'
 import { KiB, MiB } from '../../src/core/units.ts'
 import type { PeerAddress } from '../../src/swarm/engine.ts'
 import { findPeers } from '../../src/swarm/find-peers.ts'
+import { Limiter } from '../../src/swarm/limits/limiter.ts'
 import { OriginClient } from '../../src/swarm/origin-client.ts'
 import { holdSeat } from '../../src/swarm/wan-slice.ts'
 import { MemoryPieceStore } from '../support/memory-piece-store.ts'
@@ -24,7 +25,15 @@ async function branch(line: { bytesPerSecond?: number; latencyMs?: number } = {}
     const store = MemoryPieceStore.of(published)
     const { artifact, path } = published
     const common = { store, site: 'berlin', lanAddress: () => '127.0.0.1', clock: systemClock, log: silentLog }
-    const holder = holdSeat({ ...common, client, artifact, path, node: name, random: Math.random })
+    const holder = holdSeat({
+      ...common,
+      client,
+      artifact,
+      path,
+      limiter: new Limiter(),
+      node: name,
+      random: Math.random,
+    })
     onTestFinished(async () => {
       await holder.stop()
       await client.stop()

@@ -4,6 +4,7 @@ import { pieceCount, pieceSize } from '../../src/core/artifact.ts'
 import { StoreError } from '../../src/core/errors.ts'
 import { silentLog } from '../../src/core/log.ts'
 import { KiB, second } from '../../src/core/units.ts'
+import { Limiter } from '../../src/swarm/limits/limiter.ts'
 import { OriginClient } from '../../src/swarm/origin-client.ts'
 import { holdSeat } from '../../src/swarm/wan-slice.ts'
 import { type ArtifactFixture, makeArtifact } from '../support/artifact.ts'
@@ -51,6 +52,7 @@ async function site({ stored = [], of = fixture, origin: arrange }: Site = {}) {
     artifact: of.artifact,
     path: '/targets/x.pack',
     store,
+    limiter: new Limiter(),
     node: 'pc-7',
     site: 'berlin',
     lanAddress: () => '10.0.0.9',

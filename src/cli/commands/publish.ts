@@ -17,6 +17,7 @@ interface PublishFlags {
   readonly canary?: true
   readonly createChannel?: true
   readonly force?: true
+  readonly emergency?: true
   readonly passphraseFile?: string
   readonly prepare?: string
   readonly finish?: string[]
@@ -41,6 +42,10 @@ export function publishCommand(program: Command): void {
     .option('--canary', 'add the signature by which a node sees that its clamd works with this very release')
     .option('--create-channel', 'make the channel when there is none; it gets a key of its own')
     .option('--force', 'publish also when the newest release has the same content')
+    .option(
+      '--emergency',
+      'ask every machine to leave its limits aside for this release; those whose configuration allows it do',
+    )
     .addOption(passphraseOption())
     .option(
       '--prepare <request>',
@@ -63,6 +68,7 @@ export function publishCommand(program: Command): void {
     ['sigmesh publish clamav /srv/signatures -r /srv/sigmesh', 'a directory'],
     ['sigmesh publish clamav daily.cvd --label "daily 27810"', 'a file, from within the repository'],
     ['sigmesh publish clamav ./signatures --canary', 'for nodes with `profile = "clamav"`'],
+    ['sigmesh publish clamav ./signatures --emergency', 'past the limits of the branches that allow it'],
     ['sigmesh publish clamav ./signatures --prepare next.request', 'to be signed where the key is'],
     ['sigmesh publish --finish next.request', 'once it is signed'],
   ])
@@ -76,17 +82,18 @@ async function publishAndShow(
 ): Promise<PublishResult> {
   const { publish } = await import('../../publish/publish.ts')
   const ask = passphraseFrom(flags.passphraseFile)
-  return withProgress(options => publish(repository, channel, path, { ...flags, ...options, ask }))
+  const about = { ...flags, priority: priorityOf(flags) }
+  return withProgress(options => publish(repository, channel, path, { ...about, ...options, ask }))
 }
 
 async function prepare(
   channel: string,
   path: string,
   request: string,
-  { repository, label, canary }: PublishFlags,
+  { repository, label, canary, ...flags }: PublishFlags,
 ): Promise<void> {
   const { preparePublish } = await import('../../publish/prepare.ts')
-  const about = { ...(label === undefined ? {} : { label }), ...(canary && { canary }) }
+  const about = { ...(label === undefined ? {} : { label }), ...(canary && { canary }), priority: priorityOf(flags) }
   const made = await withProgress(options =>
     preparePublish(repository, channel, path, request, { ...about, ...options }),
   )
@@ -95,6 +102,10 @@ async function prepare(
     `  sign    sigmesh sign ${request} --key KEY, where the key is`,
     `  finish  sigmesh publish --finish ${request}, here`,
   ])
+}
+
+function priorityOf({ emergency }: Pick<PublishFlags, 'emergency'>): 'emergency' | undefined {
+  return emergency && 'emergency'
 }
 
 async function finish(requests: readonly string[], { repository, onlineKeys }: PublishFlags): Promise<void> {
@@ -135,5 +146,6 @@ function describeResult(channel: string, { outcome, release: made }: PublishResu
   if (outcome === 'unchanged')
     return `${channel}: ${name} has this content already; nothing was published (--force publishes it again)`
   const size = `${made.files} files, ${formatBytes(made.unpacked)}, packed ${formatBytes(made.full.length)}`
-  return `${channel}: published ${name}: ${size}, sha256 ${made.full.sha256}`
+  const emergency = made.priority === undefined ? '' : ' as an emergency'
+  return `${channel}: published ${name}${emergency}: ${size}, sha256 ${made.full.sha256}`
 }

@@ -1,5 +1,6 @@
 /** Dials what the peer book names, a few at a time and not too many a second, so that no list of addresses makes us a weapon. */
 import type { PeerAddress } from '../engine.ts'
+import type { Traffic } from '../traffic.ts'
 import { Greeting } from './greeting.ts'
 import { encodeHandshake, type Handshake } from './handshake.ts'
 import type { PeerBook } from './peer-book.ts'
@@ -10,6 +11,7 @@ export interface DialerParts {
   readonly book: PeerBook
   readonly tuning: Tuning
   readonly handshake: Handshake
+  readonly traffic: Traffic
   readonly now: () => number
   /** Connections that may still be opened. */
   readonly room: () => number
@@ -55,8 +57,9 @@ export class Dialer {
   }
 
   #greet(address: PeerAddress): void {
-    const { book, tuning, handshake, now, onWire } = this.#parts
+    const { book, tuning, handshake, traffic, now, onWire } = this.#parts
     const wire = Wire.dial(address, () => wire.socket.write(encodeHandshake(handshake)))
+    traffic.watch(address.host, wire.socket, 'out')
     const greeting = new Greeting(wire, tuning.handshakeMs, {
       onHandshake: (theirs, rest) => {
         this.#greetings.delete(greeting)

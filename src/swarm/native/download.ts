@@ -7,6 +7,7 @@ import { pieceSize } from '../../core/artifact.ts'
 import { ContentError } from '../../core/errors.ts'
 import type { PieceStore } from '../../core/piece-store.ts'
 import { MiB } from '../../core/units.ts'
+import { type Limiter, onTheLine } from '../limits/limiter.ts'
 import { BufferPool } from './buffer-pool.ts'
 import { Evidence } from './evidence.ts'
 import type { Block, PartialPiece } from './partial-piece.ts'
@@ -25,6 +26,8 @@ const unaskedLimitBytes = 2 * MiB
 export interface DownloadParts {
   readonly store: PieceStore
   readonly peers: Iterable<Peer>
+  /** Of what is asked for, since that is what comes. */
+  readonly limiter: Limiter
   readonly random: () => number
   readonly now: () => number
   /** `host` brought a bad piece. */
@@ -43,6 +46,8 @@ export class Download {
   /** Peers that could be asked if there were something to ask for. */
   readonly #hungry = new Set<Peer>()
   #waking: NodeJS.Immediate | undefined
+  /** Ends the waiting for the limiter. */
+  #unwait: (() => void) | undefined
   #endGame: NodeJS.Timeout | undefined
   #stopped = false
   #good = 0
@@ -72,7 +77,12 @@ export class Download {
     // Requests go out several at a time: one write for them, and one read at the other end.
     if (!peer.pipeline.hungry(now)) return
     const grants = () => grantsFor(peer, this.#parts.peers, this.#experience())
+    const { limiter } = this.#parts
     while (peer.pipeline.room(now) > 0) {
+      if (!limiter.take(0)) {
+        this.#waitForLimit(peer)
+        return
+      }
       const block = this.picker.next(peer, peer.pipeline.blockBytes(now), now, grants)
       if (!block) {
         this.#hungry.add(peer)
@@ -80,6 +90,7 @@ export class Download {
         return
       }
       peer.request(this.picker.started.get(block.piece)!, block, now)
+      limiter.take(onTheLine(block.length))
     }
     this.#hungry.delete(peer)
   }
@@ -165,6 +176,7 @@ export class Download {
   stop(): void {
     this.#stopped = true
     clearImmediate(this.#waking)
+    this.#unwait?.()
     clearTimeout(this.#endGame)
     this.#hungry.clear()
     this.#pool.clear()
@@ -237,7 +249,21 @@ export class Download {
     if (this.#hungry.size === 0 || this.#stopped) return
     this.#waking ??= setImmediate(() => {
       this.#waking = undefined
-      for (const peer of [...this.#hungry]) this.fill(peer)
+      this.#feed()
+    })
+  }
+
+  #feed(): void {
+    for (const peer of [...this.#hungry]) this.fill(peer)
+  }
+
+  /** In turn with the other peers, and this swarm in turn with the other swarms. */
+  #waitForLimit(peer: Peer): void {
+    this.#hungry.delete(peer)
+    this.#hungry.add(peer)
+    this.#unwait ??= this.#parts.limiter.ready(() => {
+      this.#unwait = undefined
+      this.#feed()
     })
   }
 

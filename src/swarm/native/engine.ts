@@ -6,15 +6,18 @@ import { createServer, type Server, type Socket } from 'node:net'
 import type { Artifact } from '../../core/artifact.ts'
 import { SwarmError } from '../../core/errors.ts'
 import type { PieceStore } from '../../core/piece-store.ts'
-import type { EngineOptions, PeerAddress, Swarm, SwarmEngine } from '../engine.ts'
+import { type EngineOptions, type LanLimits, type PeerAddress, type SwarmEngine, unlimited } from '../engine.ts'
 import { allowNetworks, canonicalAddress, type Networks } from '../networks.ts'
+import { Traffic } from '../traffic.ts'
 import { Greeting } from './greeting.ts'
 import { NativeSwarm } from './swarm.ts'
-import { TokenBucket } from './token-bucket.ts'
 import { defaultTuning, type Tuning } from './tuning.ts'
 import { Wire } from './wire.ts'
 
 const defaultMaxPeers = 50
+const defaultMaxConnections = 200
+/** Of the connections; the rest is for those that we dial, so that a crowd at the door does not cut us off. */
+const incomingShare = 0.8
 
 /**
  * @param tuning Shorter limits, for tests.
@@ -31,7 +34,8 @@ class NativeEngine implements SwarmEngine {
   readonly #maxPeers: number
   readonly #networks: Networks
   readonly #tuning: Tuning
-  readonly #bucket: TokenBucket
+  readonly traffic = new Traffic()
+  readonly #maxConnections: number
   readonly #server: Server
   readonly #swarms = new Map<string, NativeSwarm>()
   /** Connections without a handshake, the oldest first. */
@@ -39,11 +43,11 @@ class NativeEngine implements SwarmEngine {
   #port = 0
   #stopping: Promise<void> | undefined
 
-  constructor({ networks, maxPeers, uploadBytesPerSecond }: EngineOptions, tuning: Tuning) {
+  constructor({ networks, maxPeers, maxConnections }: EngineOptions, tuning: Tuning) {
     this.#maxPeers = maxPeers ?? defaultMaxPeers
     this.#networks = allowNetworks(networks)
     this.#tuning = tuning
-    this.#bucket = new TokenBucket(uploadBytesPerSecond ?? Infinity, now())
+    this.#maxConnections = maxConnections ?? defaultMaxConnections
     this.#server = createServer({ noDelay: true }, socket => this.#greet(socket))
   }
 
@@ -67,7 +71,7 @@ class NativeEngine implements SwarmEngine {
   }
 
   /** The torrent is not needed: the artifact names the swarm, and the store judges the pieces. */
-  async join(artifact: Artifact, _metainfo: Uint8Array, store: PieceStore): Promise<Swarm> {
+  async join(artifact: Artifact, _metainfo: Uint8Array, store: PieceStore, limits: LanLimits = unlimited()) {
     const { infohash } = artifact
     if (this.#stopping) throw new Error('the engine is stopped')
     if (this.#swarms.has(infohash)) throw new Error(`artifact ${artifact.sha256} is joined already`)
@@ -77,7 +81,9 @@ class NativeEngine implements SwarmEngine {
       networks: this.#networks,
       maxPeers: this.#maxPeers,
       port: this.#port,
-      bucket: this.#bucket,
+      limits,
+      traffic: this.traffic,
+      room: () => this.#maxConnections - this.traffic.open(),
       tuning: this.#tuning,
       random: Math.random,
       now,
@@ -99,9 +105,17 @@ class NativeEngine implements SwarmEngine {
     await closed
   }
 
+  #crowded(): boolean {
+    const { traffic } = this
+    return (
+      traffic.open() >= this.#maxConnections || traffic.open('in') >= Math.ceil(this.#maxConnections * incomingShare)
+    )
+  }
+
   #greet(socket: Socket): void {
     const host = canonicalAddress(socket.remoteAddress ?? '')
-    if (host === undefined || !this.#networks.allowed(host)) return void socket.destroy()
+    if (host === undefined || !this.#networks.allowed(host) || this.#crowded()) return void socket.destroy()
+    this.traffic.watch(host, socket, 'in')
     const address = { host, port: socket.remotePort! }
     const wire = Wire.accepted(socket)
     const greeting = new Greeting(wire, this.#tuning.handshakeMs, {

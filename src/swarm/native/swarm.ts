@@ -7,8 +7,9 @@ import type { Artifact } from '../../core/artifact.ts'
 import { SwarmError } from '../../core/errors.ts'
 import type { PieceStore } from '../../core/piece-store.ts'
 import { minute } from '../../core/units.ts'
-import type { PeerAddress, PeerView, Swarm, SwarmTotals } from '../engine.ts'
+import type { LanLimits, PeerAddress, PeerView, Swarm, SwarmTotals } from '../engine.ts'
 import type { Networks } from '../networks.ts'
+import type { Traffic } from '../traffic.ts'
 import { Announcer } from './announcer.ts'
 import { judge } from './choker.ts'
 import { Completion } from './completion.ts'
@@ -21,7 +22,6 @@ import type { Block } from './partial-piece.ts'
 import { Peer, type PeerEvents } from './peer.ts'
 import { PeerBook } from './peer-book.ts'
 import { Roster } from './roster.ts'
-import type { TokenBucket } from './token-bucket.ts'
 import type { Tuning } from './tuning.ts'
 import { queueLimit, Uploads } from './upload.ts'
 import type { Wire } from './wire.ts'
@@ -36,7 +36,10 @@ export interface NativeSwarmParts {
   readonly maxPeers: number
   /** Where this engine listens. */
   readonly port: number
-  readonly bucket: TokenBucket
+  readonly limits: LanLimits
+  readonly traffic: Traffic
+  /** Connections that the engine may still have, over all swarms. */
+  readonly room: () => number
   readonly tuning: Tuning
   /** 0 <= random() < 1. */
   readonly random: () => number
@@ -80,19 +83,21 @@ export class NativeSwarm implements Swarm, PeerEvents {
       tuning,
       handshake: this.handshake,
       now,
-      room: () => parts.maxPeers - this.#roster.size - this.#dialer.dialling,
+      room: () => Math.min(parts.maxPeers - this.#roster.size - this.#dialer.dialling, parts.room()),
+      traffic: parts.traffic,
       isConnected: address => this.#roster.isConnected(address),
       onWire: (wire, theirs, address, rest) => this.#dialled(wire, theirs, address, rest),
     })
     this.#download = new Download({
       store,
       peers: this.#roster,
+      limiter: parts.limits.lan_down,
       random: parts.random,
       now,
       onStrike: host => this.#strike(host),
       onFault: error => this.#fail(error),
     })
-    this.#uploads = new Uploads(store, parts.bucket, now)
+    this.#uploads = new Uploads(store, parts.limits.lan_up)
     this.#announcer = new Announcer(this.#roster)
     this.#completion = new Completion(store)
     this.#unlisten = store.onPiece(piece => this.#stored(piece))

@@ -6,9 +6,9 @@
  */
 import type { PieceStore } from '../../core/piece-store.ts'
 import { KiB, MiB } from '../../core/units.ts'
+import { type Limiter, onTheLine } from '../limits/limiter.ts'
 import type { Block } from './partial-piece.ts'
 import { type Slab, SlabCache } from './slab-cache.ts'
-import type { TokenBucket } from './token-bucket.ts'
 
 /** Requests we keep for a peer; told to it as `reqq`. libtorrent and aria2 pipeline up to 500. */
 export const queueLimit = 500
@@ -35,22 +35,21 @@ export interface ServedBlock extends Block {
 export class Uploads {
   readonly #store: PieceStore
   readonly #cache: SlabCache
-  readonly #bucket: TokenBucket
-  readonly #now: () => number
+  readonly #limiter: Limiter
   /** In the order of their turns. */
   readonly #queues = new Map<Requester, Block[]>()
   /** Peers whose next block is being read. */
   readonly #loading = new Set<Requester>()
   /** Payload sent. */
   bytesOut = 0
-  #timer: NodeJS.Timeout | undefined
+  /** Ends the waiting for the limiter. */
+  #unwait: (() => void) | undefined
   #immediate: NodeJS.Immediate | undefined
 
-  constructor(store: PieceStore, bucket: TokenBucket, now: () => number) {
+  constructor(store: PieceStore, limiter: Limiter) {
     this.#store = store
     this.#cache = new SlabCache(store)
-    this.#bucket = bucket
-    this.#now = now
+    this.#limiter = limiter
   }
 
   /** @param block Inside the artifact and no longer than a block may be: checked by the caller. Call `pump` after the last one. */
@@ -92,7 +91,7 @@ export class Uploads {
     let left = pumpBytes
     // A peer that was served goes to the end of the Map, and so is met again by this very loop.
     for (const [peer, queue] of this.#queues) {
-      if (this.#timer || this.#immediate) return
+      if (this.#unwait || this.#immediate) return
       const served = this.#turn(peer, queue)
       if (served === 0) continue
       this.#queues.delete(peer)
@@ -103,13 +102,13 @@ export class Uploads {
   }
 
   stop(): void {
-    clearTimeout(this.#timer)
+    this.#unwait?.()
     clearImmediate(this.#immediate)
     this.#queues.clear()
   }
 
   #resume(): void {
-    this.#timer = this.#immediate = undefined
+    this.#unwait = this.#immediate = undefined
     this.pump()
   }
 
@@ -127,8 +126,8 @@ export class Uploads {
         break
       }
       lent.push(...loan.slabs)
-      if (!this.#bucket.take(block.length, this.#now())) {
-        this.#timer = setTimeout(() => this.#resume(), this.#bucket.wait())
+      if (!this.#limiter.take(onTheLine(block.length))) {
+        this.#unwait = this.#limiter.ready(() => this.#resume())
         break
       }
       served.push({ piece: block.piece, begin: block.begin, length: block.length, bytes: loan.bytes })

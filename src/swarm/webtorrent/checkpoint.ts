@@ -11,6 +11,8 @@ import { Transform } from 'node:stream'
 import type { Wire } from 'webtorrent'
 import type { PieceStore } from '../../core/piece-store.ts'
 import { KiB, MiB } from '../../core/units.ts'
+import type { LanLimits } from '../engine.ts'
+import { onTheLine } from '../limits/limiter.ts'
 import { FrameError, FrameFilter } from './frame-filter.ts'
 
 /** Answers that may wait for the socket before the next request is looked at. */
@@ -25,7 +27,13 @@ export interface CheckpointRules {
   /** The socket is known: may this connection be? */
   admit(checkpoint: Checkpoint, socket: Socket): boolean
   /** What is joined under this name; undefined when nothing is. */
-  storeOf(infohash: string): PieceStore | undefined
+  joined(infohash: string): Joined | undefined
+}
+
+/** An artifact, as far as its connections go. */
+export interface Joined {
+  readonly store: PieceStore
+  readonly limits: LanLimits
 }
 
 export class Checkpoint {
@@ -34,16 +42,17 @@ export class Checkpoint {
   /** What the peer calls itself, raw, at most 100 bytes; empty when it does not say. */
   client = Buffer.alloc(0)
   #wire: Wire | undefined
-  #store: PieceStore | undefined
+  #joined: Joined | undefined
   readonly #filter: FrameFilter
   #requests: Buffer[] = []
   #handingOn = false
+  readonly #over = new AbortController()
 
-  constructor({ admit, storeOf }: CheckpointRules) {
+  constructor({ admit, joined }: CheckpointRules) {
     this.#filter = new FrameFilter({
       layoutOf: infohash => {
-        this.#store = storeOf(infohash)
-        return this.#store?.layout
+        this.#joined = joined(infohash)
+        return this.#joined?.store.layout
       },
       pass: bytes => this.inbound.push(bytes),
       request: message => this.#enqueue(message),
@@ -53,14 +62,21 @@ export class Checkpoint {
       },
     })
     this.inbound = new Transform({
-      transform: (chunk, _encoding, done) => done(refusal(() => this.#filter.feed(chunk))),
+      transform: (chunk, _encoding, done) => {
+        const refused = refusal(() => this.#filter.feed(chunk))
+        if (refused) done(refused)
+        else this.#passes('lan_down', chunk, done)
+      },
     })
     this.outbound = new Transform({
       transform: (chunk, _encoding, done) => {
-        done(null, chunk)
-        this.#handOnSoon()
+        this.#passes('lan_up', chunk, () => {
+          done(null, chunk)
+          this.#handOnSoon()
+        })
       },
     })
+    this.inbound.once('close', () => this.#over.abort(new Error('the connection is closed')))
     this.inbound.on('pipe', source => {
       const socket = source as Socket // the `pipe` event does not say more than Readable
       if (!admit(this, socket)) socket.destroy()
@@ -77,9 +93,16 @@ export class Checkpoint {
     this.#handOnSoon()
   }
 
+  /** Calls `done` when the limit lets the chunk through: until then the next one waits in the socket. Not when the connection closes. */
+  #passes(limit: keyof LanLimits, chunk: Buffer, done: () => void): void {
+    const limiter = this.#joined?.limits[limit]
+    if (!limiter || limiter.take(onTheLine(chunk.length))) done()
+    else limiter.pass(onTheLine(chunk.length), this.#over.signal).then(done, () => {})
+  }
+
   #enqueue(message: Buffer): void {
     // Nobody was told of that piece. webtorrent would keep the request without an answer, and a later one like it as well.
-    if (!this.#store?.have.has(message.readUInt32BE(5))) return
+    if (!this.#joined?.store.have.has(message.readUInt32BE(5))) return
     if (this.#requests.length >= queueLimit) throw new FrameError(`it has ${queueLimit} requests open`)
     this.#requests.push(message)
     this.#handOnSoon()

@@ -6,27 +6,34 @@
  */
 import type { Socket } from 'node:net'
 import type { ThrottleGroup, Wire } from 'webtorrent'
-import type { PieceStore } from '../../core/piece-store.ts'
 import { canonicalAddress, type Networks } from '../networks.ts'
-import { Checkpoint } from './checkpoint.ts'
+import type { Traffic } from '../traffic.ts'
+import { Checkpoint, type Joined } from './checkpoint.ts'
 
 /** Connections that have not said which artifact they want: each holds a socket for 25 seconds at most. */
 const silentLimit = 256
 const silentLimitByHost = 32
 
+export interface DoorParts {
+  readonly networks: Networks
+  readonly traffic: Traffic
+  /** Over all artifacts. */
+  readonly maxConnections: number
+  /** What is joined under this name; undefined when nothing is. */
+  joined(infohash: string): Joined | undefined
+}
+
 export class Door {
   readonly throttleGroups: { down: ThrottleGroup; up: ThrottleGroup }
   /** Where we listen; 0 as long as that is not known. */
   port = 0
-  readonly #networks: Networks
-  readonly #storeOf: (infohash: string) => PieceStore | undefined
+  readonly #parts: DoorParts
   readonly #checkpoints = new Map<string, Checkpoint>()
   /** By checkpoint, the address it talks to. */
   readonly #hosts = new Map<Checkpoint, string>()
 
-  constructor(networks: Networks, storeOf: (infohash: string) => PieceStore | undefined) {
-    this.#networks = networks
-    this.#storeOf = storeOf
+  constructor(parts: DoorParts) {
+    this.#parts = parts
     let built: Checkpoint | undefined
     this.throttleGroups = {
       down: {
@@ -53,18 +60,21 @@ export class Door {
 
   #build(): Checkpoint {
     return new Checkpoint({
-      storeOf: this.#storeOf,
+      joined: this.#parts.joined,
       admit: (checkpoint, socket) => this.#admit(checkpoint, socket),
     })
   }
 
   #admit(checkpoint: Checkpoint, socket: Socket): boolean {
+    const { networks, traffic, maxConnections } = this.#parts
     const { remoteAddress, remotePort, localPort } = socket
     const host = canonicalAddress(remoteAddress ?? '')
-    if (remoteAddress === undefined || host === undefined || !this.#networks.allowed(host)) return false
-    if (this.#isCrowded(host)) return false
+    if (remoteAddress === undefined || host === undefined || !networks.allowed(host)) return false
+    if (traffic.open() >= maxConnections || this.#isCrowded(host)) return false
     socket.setNoDelay(true) // requests of 17 bytes would wait for the acknowledgement of the last one
-    const key = keyOf(localPort === this.port, remoteAddress, remotePort ?? 0)
+    const incoming = localPort === this.port
+    traffic.watch(host, socket, incoming ? 'in' : 'out')
+    const key = keyOf(incoming, remoteAddress, remotePort ?? 0)
     this.#checkpoints.set(key, checkpoint)
     this.#hosts.set(checkpoint, host)
     socket.once('close', () => {

@@ -12,13 +12,15 @@ import WebTorrent from 'webtorrent'
 import type { Artifact } from '../../core/artifact.ts'
 import { SwarmError } from '../../core/errors.ts'
 import type { PieceStore } from '../../core/piece-store.ts'
-import type { EngineOptions, Swarm, SwarmEngine } from '../engine.ts'
+import { type EngineOptions, type LanLimits, type SwarmEngine, unlimited } from '../engine.ts'
 import { allowNetworks, type Networks } from '../networks.ts'
+import { Traffic } from '../traffic.ts'
 import { Door } from './door.ts'
 import { WebtorrentSwarm } from './swarm.ts'
 import { demandInternals } from './undocumented.ts'
 
 const defaultMaxPeers = 50
+const defaultMaxConnections = 200
 
 /**
  * @throws SwarmError `swarm_listen` when the port cannot be opened.
@@ -32,6 +34,7 @@ export async function startWebtorrentEngine(options: EngineOptions): Promise<Swa
 
 class WebtorrentEngine implements SwarmEngine {
   readonly name = 'webtorrent'
+  readonly traffic = new Traffic()
   readonly #options: EngineOptions
   readonly #networks: Networks
   readonly #door: Door
@@ -42,7 +45,12 @@ class WebtorrentEngine implements SwarmEngine {
   constructor(options: EngineOptions) {
     this.#options = options
     this.#networks = allowNetworks(options.networks)
-    this.#door = new Door(this.#networks, infohash => this.#swarms.get(infohash)?.store)
+    this.#door = new Door({
+      networks: this.#networks,
+      traffic: this.traffic,
+      maxConnections: options.maxConnections ?? defaultMaxConnections,
+      joined: infohash => this.#swarms.get(infohash),
+    })
     const { host, port } = options.listen
     this.#client = new WebTorrent({
       torrentPort: { host, port },
@@ -81,7 +89,7 @@ class WebtorrentEngine implements SwarmEngine {
     this.#door.port = this.#client.address()?.port ?? port
   }
 
-  async join(artifact: Artifact, metainfo: Uint8Array, store: PieceStore): Promise<Swarm> {
+  async join(artifact: Artifact, metainfo: Uint8Array, store: PieceStore, limits: LanLimits = unlimited()) {
     if (this.#stopping) throw new Error('the engine is stopped')
     if (this.#swarms.has(artifact.infohash)) throw new Error(`artifact ${artifact.sha256} is joined already`)
     const swarm = new WebtorrentSwarm({
@@ -89,6 +97,7 @@ class WebtorrentEngine implements SwarmEngine {
       artifact,
       metainfo,
       store,
+      limits,
       networks: this.#networks,
       door: this.#door,
       maxPeers: this.#options.maxPeers ?? defaultMaxPeers,

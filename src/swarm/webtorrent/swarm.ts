@@ -16,7 +16,7 @@ import { type Artifact, pieceSize } from '../../core/artifact.ts'
 import { SwarmError } from '../../core/errors.ts'
 import type { PieceStore } from '../../core/piece-store.ts'
 import { second } from '../../core/units.ts'
-import type { PeerAddress, PeerView, Swarm, SwarmTotals } from '../engine.ts'
+import type { LanLimits, PeerAddress, PeerView, Swarm, SwarmTotals } from '../engine.ts'
 import { canonicalAddress, type Networks } from '../networks.ts'
 import { Blame } from './blame.ts'
 import { chunkStore } from './chunk-store.ts'
@@ -35,6 +35,7 @@ export interface SwarmParts {
   readonly artifact: Artifact
   readonly metainfo: Uint8Array
   readonly store: PieceStore
+  readonly limits: LanLimits
   readonly networks: Networks
   readonly door: Door
   readonly maxPeers: number
@@ -95,6 +96,10 @@ export class WebtorrentSwarm implements Swarm {
 
   get store(): PieceStore {
     return this.#parts.store
+  }
+
+  get limits(): LanLimits {
+    return this.#parts.limits
   }
 
   addPeers(addresses: readonly PeerAddress[]): void {

@@ -2,7 +2,14 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { expect, test, vi } from 'vitest'
 import { type Stoppable, stopAll } from '../../../src/core/lifecycle.ts'
-import type { EngineOptions, PeerAddress, Swarm, SwarmEngine } from '../../../src/swarm/engine.ts'
+import {
+  type EngineOptions,
+  type LanLimits,
+  type PeerAddress,
+  type Swarm,
+  type SwarmEngine,
+  unlimited,
+} from '../../../src/swarm/engine.ts'
 import type { ArtifactFixture } from '../../support/artifact.ts'
 import { MemoryPieceStore } from '../../support/memory-piece-store.ts'
 import { RawListener, RawPeer } from '../../support/raw-peer.ts'
@@ -39,12 +46,12 @@ export class Lab {
   async member(
     fixture: ArtifactFixture,
     holds: 'all' | 'none' | Iterable<number>,
-    options: Partial<EngineOptions> = {},
+    { limits, ...options }: Partial<EngineOptions> & { readonly limits?: Partial<LanLimits> } = {},
   ): Promise<Member> {
     const engine = await this.engine(options)
     const store =
       holds === 'all' ? MemoryPieceStore.full(fixture) : MemoryPieceStore.of(fixture, holds === 'none' ? [] : holds)
-    const swarm = await engine.join(fixture.artifact, fixture.metainfo, store)
+    const swarm = await engine.join(fixture.artifact, fixture.metainfo, store, { ...unlimited(), ...limits })
     return { engine, swarm, store, address: { host: options.listen?.host ?? '127.0.0.1', port: engine.port } }
   }
 

@@ -5,7 +5,6 @@ import { KiB, MiB, second } from '../../../src/core/units.ts'
 import { PartialPiece, unitBytes } from '../../../src/swarm/native/partial-piece.ts'
 import { Pipeline } from '../../../src/swarm/native/pipeline.ts'
 import { Rate } from '../../../src/swarm/native/rate.ts'
-import { TokenBucket } from '../../../src/swarm/native/token-bucket.ts'
 
 const partial = new PartialPiece(0, Buffer.alloc(0), { host: '', has: new Bitfield(1) }, false)
 const timeoutMs = 5 * second
@@ -144,15 +143,3 @@ test('a rate is right from its first sample on, and forgets', () => {
   expect(rate.at(100)).toBeCloseTo(1_000_000, -4)
   expect(rate.at(5000)).toBeLessThan(20_000)
 })
-
-test.each([1000 * KiB, 50 * MiB])(
-  'a bucket of %i bytes a second lets no more through, whatever is asked',
-  perSecond => {
-    const bucket = new TokenBucket(perSecond, 0)
-    let sent = 0
-    for (let now = 0; now < 10 * second; now += Math.max(1, bucket.wait()))
-      while (bucket.take(16 * KiB, now)) sent += 16 * KiB
-    expect(sent / 10).toBeGreaterThan(perSecond * 0.97)
-    expect(sent / 10).toBeLessThan(perSecond * 1.03)
-  },
-)

@@ -2,6 +2,7 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { KiB, MiB } from '../../../src/core/units.ts'
+import { Limiter } from '../../../src/swarm/limits/limiter.ts'
 import { startNativeEngine } from '../../../src/swarm/native/engine.ts'
 import { type ArtifactFixture, makeArtifact } from '../../support/artifact.ts'
 import { actAsSeeder, allPieces, message, type RawPeer } from '../../support/raw-peer.ts'
@@ -36,7 +37,10 @@ test.each([
     )
     const honest = await Promise.all(
       Array.from({ length: 4 }, (_, n) =>
-        lab.member(fixture, 'all', { listen: { host: `127.0.7.${n + 1}`, port: 0 }, uploadBytesPerSecond: 4 * MiB }),
+        lab.member(fixture, 'all', {
+          listen: { host: `127.0.7.${n + 1}`, port: 0 },
+          limits: { lan_up: new Limiter(4 * MiB) },
+        }),
       ),
     )
     leecher.swarm.addPeers([...evil, ...honest].map(({ address }) => address))

@@ -2,9 +2,9 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import { StoreError } from '../../../src/core/errors.ts'
 import { KiB, MiB } from '../../../src/core/units.ts'
+import { Limiter } from '../../../src/swarm/limits/limiter.ts'
 import type { Block } from '../../../src/swarm/native/partial-piece.ts'
 import { type Slab, SlabCache, slabBytes } from '../../../src/swarm/native/slab-cache.ts'
-import { TokenBucket } from '../../../src/swarm/native/token-bucket.ts'
 import { queueLimit, type Requester, type ServedBlock, Uploads } from '../../../src/swarm/native/upload.ts'
 import { type ArtifactFixture, makeArtifact } from '../../support/artifact.ts'
 import { MemoryPieceStore } from '../../support/memory-piece-store.ts'
@@ -61,8 +61,7 @@ function lab(bytesPerSecond = Infinity) {
   const store = new CountingStore(fixture.artifact, fixture.pieceHashes)
   for (let piece = 0; piece < store.pieces; piece++)
     void store.put(piece, fixture.content.subarray(piece * MiB, (piece + 1) * MiB))
-  const now = () => performance.now()
-  const uploads = new Uploads(store, new TokenBucket(bytesPerSecond, now()), now)
+  const uploads = new Uploads(store, new Limiter(bytesPerSecond))
   started.push(uploads)
   return { store, uploads, peer: () => new FakeRequester(fixture) }
 }

@@ -2,6 +2,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import type { Wire } from 'webtorrent'
 import { KiB, MiB } from '../../../src/core/units.ts'
+import { unlimited } from '../../../src/swarm/engine.ts'
 import { Checkpoint } from '../../../src/swarm/webtorrent/checkpoint.ts'
 import { makeArtifact } from '../../support/artifact.ts'
 import { MemoryPieceStore } from '../../support/memory-piece-store.ts'
@@ -20,7 +21,7 @@ const request = (block: number, kind = 6) =>
 
 /** A checkpoint past the handshake, and as much of a wire as it looks at: one that answers nothing. */
 async function checkpoint(store = MemoryPieceStore.full(fixture)) {
-  const subject = new Checkpoint({ admit: () => true, storeOf: () => store })
+  const subject = new Checkpoint({ admit: () => true, joined: () => ({ store, limits: unlimited() }) })
   const wire = { peerRequests: [] as Buffer[], _readableState: { buffered: 0 } }
   let failure: Error | undefined
   subject.inbound.on('error', error => {

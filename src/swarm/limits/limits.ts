@@ -1,0 +1,68 @@
+/**
+ * The limits of one node, kept in step with the clock: three limiters that everything in the process shares, whatever the number of
+ * channels, artifacts and neighbours. What an emergency release does is let through beside them, if this machine's configuration says so.
+ */
+import type { Clock } from '../../core/clock.ts'
+import type { Stoppable } from '../../core/lifecycle.ts'
+import type { Release } from '../../core/release.ts'
+import { second } from '../../core/units.ts'
+import { Limiter } from './limiter.ts'
+import { type Standing, Timetable, type TimetableConfig } from './timetable.ts'
+
+export const limitNames = ['wan_down', 'lan_up', 'lan_down'] as const
+export type LimitName = (typeof limitNames)[number]
+
+export interface LimitsConfig extends TimetableConfig<LimitName> {
+  readonly emergency_overrides: boolean
+}
+
+/** What one artifact obeys. */
+export type LimiterSet = Readonly<Record<LimitName, Limiter>>
+
+/** The wall clock is looked at this often: it may be set, and windows open and close in the middle of a transfer. */
+const lookMs = second
+
+export class Limits implements Stoppable {
+  readonly #timetable: Timetable<LimitName>
+  readonly #overrides: boolean
+  readonly #clock: Clock
+  readonly #limiters: LimiterSet = { wan_down: new Limiter(), lan_up: new Limiter(), lan_down: new Limiter() }
+  readonly #none: LimiterSet = { wan_down: new Limiter(), lan_up: new Limiter(), lan_down: new Limiter() }
+  readonly #over = new AbortController()
+  readonly #done: Promise<void>
+
+  constructor(config: LimitsConfig, clock: Clock) {
+    this.#timetable = new Timetable<LimitName>(config)
+    this.#overrides = config.emergency_overrides
+    this.#clock = clock
+    this.#done = this.#run()
+  }
+
+  /** What the exchange of this release has to obey. */
+  of({ priority }: Pick<Release, 'priority'>): LimiterSet {
+    return priority === 'emergency' && this.#overrides ? this.#none : this.#limiters
+  }
+
+  /** In force now. */
+  view(): Readonly<Record<LimitName, Standing>> {
+    const at = (name: LimitName) => this.#timetable.at(name, this.#clock.now())
+    return { wan_down: at('wan_down'), lan_up: at('lan_up'), lan_down: at('lan_down') }
+  }
+
+  async stop(): Promise<void> {
+    this.#over.abort(new Error('the limits were stopped'))
+    await this.#done
+  }
+
+  async #run(): Promise<void> {
+    try {
+      for (;;) {
+        for (const name of limitNames)
+          this.#limiters[name].setRate(this.#timetable.at(name, this.#clock.now()).bytesPerSecond)
+        await this.#clock.sleep(lookMs, this.#over.signal)
+      }
+    } catch (error) {
+      if (!this.#over.signal.aborted) throw error
+    }
+  }
+}
