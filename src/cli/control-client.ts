@@ -8,6 +8,8 @@ import { z } from '../core/schema.ts'
 import { second } from '../core/units.ts'
 import { controlAnswerLimitBytes } from '../daemon/control-protocol.ts'
 import {
+  type AnnounceLink,
+  announceLink,
   type CycleResult,
   cycleResult,
   type HistoryEntry,
@@ -41,6 +43,8 @@ export interface ControlClient {
   /** @param until Null: until further notice. */
   hold(channel: string, until: Date | null): Promise<HoldResult>
   release(channel: string): Promise<HoldResult>
+  /** Resolves when the origin has answered. */
+  announceUrl(channel: string, signal?: AbortSignal): Promise<AnnounceLink>
 }
 
 export function controlClient(socketPath: string): ControlClient {
@@ -63,6 +67,8 @@ export function controlClient(socketPath: string): ControlClient {
     },
     release: channel =>
       post(`/v1/release?${new URLSearchParams({ channel })}`, holdResult, { timeoutMs: answerTimeoutMs }),
+    announceUrl: (channel, signal) =>
+      post(`/v1/announce-url?${new URLSearchParams({ channel })}`, announceLink, { signal }),
   }
 }
 

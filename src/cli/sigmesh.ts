@@ -3,6 +3,7 @@
  * heavy (packing, signing, BitTorrent) loads only when its command runs, so that `status` answers at once.
  */
 import type { Command } from 'commander'
+import { announceUrlCommand } from './commands/announce-url.ts'
 import { checkCommand } from './commands/check.ts'
 import { clamdCommand } from './commands/clamd.ts'
 import { enrollCommand } from './commands/enroll.ts'
@@ -37,6 +38,7 @@ export function sigmeshProgram(): Command {
     updateCommand,
     rollbackCommand,
     holdCommand,
+    announceUrlCommand,
     joinCommand,
     clamdCommand,
   ])

@@ -13,7 +13,7 @@ import type { Stoppable } from '../core/lifecycle.ts'
 import { channelName, wholeNumber, z } from '../core/schema.ts'
 import { KiB, second } from '../core/units.ts'
 import { mostHistoryEntries } from './control-protocol.ts'
-import type { CycleResult, HistoryEntry, HoldResult, NodeStatus, PeerList } from './status.ts'
+import type { AnnounceLink, CycleResult, HistoryEntry, HoldResult, NodeStatus, PeerList } from './status.ts'
 
 /** What the socket answers with; the node behind it. */
 export interface ControlHandlers {
@@ -36,6 +36,11 @@ export interface ControlHandlers {
    * @throws as `update`; StoreError, InstallError.
    */
   hold(channel: string, until: number | null | undefined): Promise<HoldResult>
+  /**
+   * For a stock BitTorrent client beside this node: how it joins the exchange of the newest release.
+   * @throws as `update`; ControlError also when no release is known as yet; DownloadError.
+   */
+  announceUrl(channel: string, signal: AbortSignal): Promise<AnnounceLink>
 }
 
 export interface ControlLimits {
@@ -164,6 +169,7 @@ const routes: ReadonlyMap<string, readonly ['GET' | 'POST', Action]> = new Map([
     ['POST', (query, handlers) => handlers.hold(theChannel(query), parameter(query, 'until', instant) ?? null)],
   ],
   ['/v1/release', ['POST', (query, handlers) => handlers.hold(theChannel(query), undefined)]],
+  ['/v1/announce-url', ['POST', (query, handlers, signal) => handlers.announceUrl(theChannel(query), signal)]],
 ] satisfies [string, ['GET' | 'POST', Action]][])
 
 const flag = z.enum(['true', 'false']).transform(text => text === 'true')
@@ -188,7 +194,7 @@ function dispatch(request: IncomingMessage, handlers: ControlHandlers, signal: A
   if (!route)
     throw new Refusal(
       404,
-      'no such path; this daemon knows status, peers, history, update, rollback, hold and release under /v1',
+      'no such path; this daemon knows status, peers, history, update, rollback, hold, release and announce-url under /v1',
     )
   const [method, action] = route
   if (request.method !== method) throw new Refusal(405, `${url.pathname} takes ${method} only`)

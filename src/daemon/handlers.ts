@@ -1,10 +1,12 @@
 /** What the control socket answers: the parts of the node, in the shapes of status.ts. */
 import type { Clock } from '../core/clock.ts'
 import { ControlError, describeError } from '../core/errors.ts'
+import { torrentUrlPath } from '../core/release.ts'
 import { version } from '../core/version.ts'
 import type { Journal } from '../store/journal.ts'
 import type { SwarmEngine } from '../swarm/engine.ts'
 import type { Ear } from '../swarm/events/listen.ts'
+import type { OriginClient } from '../swarm/origin-client.ts'
 import type { Channel } from './channel.ts'
 import { describeChannel, describeHold, describePeers } from './channel-status.ts'
 import type { NodeConfig } from './config.ts'
@@ -24,6 +26,7 @@ export interface NodeParts {
   readonly ear: Ear | undefined
   readonly history: Journal<HistoryEntry>
   readonly clock: Clock
+  readonly origin: Pick<OriginClient, 'announceUrl'>
   /** Aborts when the daemon stops. */
   readonly ended: AbortSignal
   /** The address and port that neighbours dial. */
@@ -63,6 +66,14 @@ export function handlersOf(parts: NodeParts): ControlHandlers {
     hold: async (name, until) => {
       const hold = await channelOf(name).hold(until)
       return { channel: name, hold: describeHold(hold, clock.now()) }
+    },
+    announceUrl: async (name, signal) => {
+      const release = exchanges.of(channelOf(name).name).at(-1)?.exchange.release ?? channelOf(name).facts.offered
+      if (!release) throw new ControlError('daemon_refused', `this node knows of no release of ${name} as yet`)
+      const { sequence, full } = release
+      const announce = await parts.origin.announceUrl(full.sha256, config.site, AbortSignal.any([signal, ended]))
+      const torrent = `${config.origin.replace(/\/$/, '')}${torrentUrlPath(full)}`
+      return { channel: name, sequence, artifact: full.sha256, announce, torrent }
     },
   }
 }

@@ -112,7 +112,20 @@ async function assemble(config: NodeConfig, surroundings: Required<Surroundings>
   const lanAddress = () => `${lan()}:${engine.port}`
   const ended = startEnd(start)
   const ear = config.push ? start(startEar(config, { ...surroundings, origin, wakeUp, lan })) : undefined
-  const about = { config, ear, engine, exchanges, channels, runners, schedule, history, clock, lanAddress, ended }
+  const about = {
+    config,
+    ear,
+    engine,
+    exchanges,
+    channels,
+    runners,
+    schedule,
+    history,
+    clock,
+    origin,
+    lanAddress,
+    ended,
+  }
   const handlers = handlersOf(about)
   start(await startControlServer(config.control_socket, handlers))
   start(startHousekeeping({ channels, exchanges, clock, log }))

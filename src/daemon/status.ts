@@ -139,6 +139,16 @@ export const historyEntry = z.strictObject({
 })
 export type HistoryEntry = z.infer<typeof historyEntry>
 
+/** The answer to `announce-url`: what a stock BitTorrent client beside this node needs. The announce URL lets in whoever has it. */
+export const announceLink = z.strictObject({
+  channel: channelName,
+  sequence: wholeNumber,
+  artifact: sha256Hex,
+  announce: z.url(),
+  torrent: z.url(),
+})
+export type AnnounceLink = z.infer<typeof announceLink>
+
 /** The answer to `hold` and `release`. */
 export const holdResult = z.strictObject({ channel: channelName, hold: channelHold.nullable() })
 export type HoldResult = z.infer<typeof holdResult>

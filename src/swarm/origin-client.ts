@@ -204,8 +204,14 @@ export class OriginClient implements Stoppable {
     })
   }
 
-  /** A URL for a stock BitTorrent client beside this node, good for this artifact and a day. @throws DownloadError. */
-  async announceUrl(artifact: Sha256, signal?: AbortSignal): Promise<string> {
+  /**
+   * A URL for a stock BitTorrent client beside this node, good for this artifact and a day. Of a node that has not joined, the one of its
+   * site, which is good where the origin demands no identity.
+   *
+   * @throws DownloadError.
+   */
+  async announceUrl(artifact: Sha256, site: string, signal?: AbortSignal): Promise<string> {
+    if (!this.#signer) return `${this.#origin}/announce/${encodeURIComponent(site)}`
     return this.#talk.exchange(this.#signed(post(announceUrlPath, { artifact }, signal)), async answer => {
       await expectStatus(answer, 200)
       const parsed = announceUrlAnswer.safeParse(parseJson(await answer.bytes(announceUrlLimitBytes)))

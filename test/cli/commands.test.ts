@@ -61,6 +61,13 @@ async function startDaemon(changes: Partial<ControlHandlers> = {}) {
       channel,
       hold: until === undefined ? null : { since: sampleNow, until: iso(until) },
     }),
+    announceUrl: async channel => ({
+      channel,
+      sequence: 42,
+      artifact: 'ab'.repeat(32) as never,
+      announce: 'http://origin/announce/k~e~y',
+      torrent: 'http://origin/torrents/ab.torrent',
+    }),
     ...changes,
   })
 }
@@ -106,14 +113,19 @@ describe('exit codes', () => {
     expect(stderr).not.toBe('')
   })
 
-  test.each([['status'], ['peers'], ['history'], ['update'], ['rollback', 'clamav'], ['hold', 'clamav']])(
-    '%s without a daemon: sentence, code and advice, no stack',
-    async (...words: string[]) => {
-      const { code, stdout, stderr } = await sigmesh(...words)
-      expect({ code, stdout }).toEqual({ code: exitCodes.unreachable, stdout: '' })
-      expect(stderr).toMatch(/^sigmesh: no daemon runs here: .* \[daemon_unreachable\]\n {2}Start it .*\n$/)
-    },
-  )
+  test.each([
+    ['status'],
+    ['peers'],
+    ['history'],
+    ['update'],
+    ['rollback', 'clamav'],
+    ['hold', 'clamav'],
+    ['announce-url', 'clamav'],
+  ])('%s without a daemon: sentence, code and advice, no stack', async (...words: string[]) => {
+    const { code, stdout, stderr } = await sigmesh(...words)
+    expect({ code, stdout }).toEqual({ code: exitCodes.unreachable, stdout: '' })
+    expect(stderr).toMatch(/^sigmesh: no daemon runs here: .* \[daemon_unreachable\]\n {2}Start it .*\n$/)
+  })
 
   test('SIGMESH_DEBUG shows the stack', async () => {
     const { stderr } = await runCli(['--socket', socket, 'status'], { env: { SIGMESH_DEBUG: '1' } })

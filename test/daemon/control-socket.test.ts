@@ -11,7 +11,7 @@ import { ControlError } from '../../src/core/errors.ts'
 import type { Stoppable } from '../../src/core/lifecycle.ts'
 import { controlAnswerLimitBytes } from '../../src/daemon/control-protocol.ts'
 import { type ControlHandlers, startControlServer } from '../../src/daemon/control-server.ts'
-import type { CycleResult, HistoryEntry, PeerList } from '../../src/daemon/status.ts'
+import type { AnnounceLink, CycleResult, HistoryEntry, PeerList } from '../../src/daemon/status.ts'
 import { channelStatus, nodeStatus, sampleNow } from '../cli/sample-status.ts'
 
 let directory: string
@@ -51,6 +51,13 @@ const entry: HistoryEntry = {
   bytes: { wan: 1, lanIn: 2, lanOut: 3, wasted: 4 },
   error: null,
 }
+const link: AnnounceLink = {
+  channel: 'clamav',
+  sequence: 42,
+  artifact: 'ab'.repeat(32) as never,
+  announce: 'http://origin/announce/k~e~y',
+  torrent: 'http://origin/torrents/ab.torrent',
+}
 const installed: CycleResult = { channel: 'clamav', outcome: 'installed', sequence: 42, error: null }
 
 async function daemon(changes: Partial<ControlHandlers> = {}, limits?: Parameters<typeof startControlServer>[2]) {
@@ -64,6 +71,7 @@ async function daemon(changes: Partial<ControlHandlers> = {}, limits?: Parameter
       channel,
       hold: until === undefined ? null : { since: sampleNow, until: iso(until) },
     }),
+    announceUrl: async () => link,
     ...changes,
   }
   const server = await startControlServer(path, handlers, limits)
@@ -102,6 +110,7 @@ test('each question gets the answer of its handler', async () => {
   expect(await client.hold('clamav', null)).toEqual({ channel: 'clamav', hold: { since: sampleNow, until: null } })
   expect(await client.hold('clamav', new Date(sampleNow))).toMatchObject({ hold: { until: sampleNow } })
   expect(await client.release('clamav')).toEqual({ channel: 'clamav', hold: null })
+  expect(await client.announceUrl('clamav')).toEqual(link)
   expect(asked).toEqual(['clamav', undefined])
 })
 

@@ -3,15 +3,13 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { expect, onTestFinished, test } from 'vitest'
-import { asSha256 } from '../../src/core/digest.ts'
+import { expect, test } from 'vitest'
 import { MiB } from '../../src/core/units.ts'
-import { loadIdentity } from '../../src/daemon/identity.ts'
-import { OriginClient } from '../../src/swarm/origin-client.ts'
 import { needs } from '../support/needs.ts'
 import { writePayload } from '../support/payload.ts'
+import { runCli } from '../support/run-cli.ts'
 import { scratchDir } from '../support/scratch.ts'
-import { openSite, type Site } from '../support/site.ts'
+import { openSite, type SiteNode } from '../support/site.ts'
 
 test.skipIf(!needs('aria2c'))(
   'aria2c, given the torrent and the announce URL of the site, fetches identical bytes from its nodes',
@@ -23,7 +21,7 @@ test.skipIf(!needs('aria2c'))(
     const sent = site.origin.stats().artifactBytes
 
     const download = await scratchDir()
-    await aria2(download, site.served('torrents', `${artifact}.torrent`), await announceUrl(site, artifact))
+    await aria2(download, site.served('torrents', `${artifact}.torrent`), await announceUrl(site.nodes[0]!))
 
     const [target] = (await readdir(site.served('targets', 'demo'))).filter(name => name.startsWith(artifact))
     const wanted = await readFile(site.served('targets', 'demo', target!))
@@ -38,11 +36,11 @@ test.skipIf(!needs('aria2c'))(
   240_000,
 )
 
-/** As the first node gets it for a client beside it. */
-async function announceUrl(site: Site, artifact: string): Promise<string> {
-  const client = new OriginClient(site.url, {}, { key: await loadIdentity(site.nodes[0]!.stateDir) })
-  onTestFinished(() => client.stop())
-  return client.announceUrl(asSha256(artifact))
+/** As `sigmesh announce-url` says it on that node. */
+async function announceUrl(node: SiteNode): Promise<string> {
+  const { stdout } = await runCli(['--socket', node.socket, 'announce-url', 'demo'])
+  const [, url] = /^announce {2}(http:\S+)$/m.exec(stdout)!
+  return url!
 }
 
 async function aria2(directory: string, torrent: string, tracker: string): Promise<void> {
