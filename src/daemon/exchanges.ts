@@ -1,6 +1,7 @@
 /**
  * Every artifact this node fetches or serves now. One exchange an artifact; it begins when a cycle needs the artifact or when a restart
- * finds it on the disk, and ends when its time to be served is over or its space is needed.
+ * finds it on the disk, and ends when its time to be served is over or its space is needed. Two channels may want the same bytes: they
+ * share the exchange, and it does not end as long as one of them wants it.
  */
 import type { Sha256 } from '../core/digest.ts'
 import { describeError, StoreError } from '../core/errors.ts'
@@ -26,6 +27,8 @@ export class Exchanges implements Stoppable {
   readonly #serveMs: number
   readonly #running = new Map<Sha256, Running>()
   readonly #starting = new Mutex()
+  /** Until they have let go of their artifacts. */
+  readonly #ending = new Map<Sha256, Promise<void>>()
   /** Bytes of exchanges that have ended, by channel, until somebody drains them. */
   readonly #ended = new Map<string, Bytes>()
 
@@ -41,15 +44,14 @@ export class Exchanges implements Stoppable {
    * @throws As `Exchange.start` and `Exchange.whole`. What was fetched stays for the next try.
    */
   async obtain(release: Verified<Release>, signal: AbortSignal): Promise<void> {
-    const running = await this.#start(release, signal)
-    running.wanted++
+    const running = await this.#start(release, signal, 1)
     try {
       await running.exchange.whole(signal)
       const { channel, sequence, full } = release
       this.#parts.log.info({ channel, sequence, bytes: full.length }, 'the artifact is whole')
     } catch (error) {
       running.wanted--
-      await this.#end(running)
+      await this.#endUnwanted(running)
       throw error
     }
   }
@@ -71,7 +73,7 @@ export class Exchanges implements Stoppable {
       if (running) running.serveUntil = serveUntil
       return content
     } catch (error) {
-      if (running) await this.#end(running)
+      if (running?.wanted === 1) await this.#end(running)
       throw error
     } finally {
       if (running) running.wanted--
@@ -84,7 +86,7 @@ export class Exchanges implements Stoppable {
    * @returns When it is served and whole. @throws As `obtain`; what is good is served all the same.
    */
   async serve(release: Release, until: number, signal: AbortSignal): Promise<void> {
-    const running = await this.#start(release, signal)
+    const running = await this.#start(release, signal, 0)
     running.serveUntil = until
     await running.exchange.whole(signal)
     const content = await this.#parts.artifacts.admit(release.full, signal)
@@ -116,12 +118,14 @@ export class Exchanges implements Stoppable {
     await stopAll([...this.#running.values()].map(({ exchange }) => exchange))
   }
 
-  async #start(release: Release, signal: AbortSignal): Promise<Running> {
+  /** @param wanted 1 for a cycle, which wants it from the moment it is there: nobody may end it in between. */
+  async #start(release: Release, signal: AbortSignal, wanted: 0 | 1): Promise<Running> {
     return this.#starting.run(async () => {
-      const already = this.#running.get(release.full.sha256)
-      if (already) return already
-      const exchange = await this.#startWithRoom(release, signal)
-      return this.#add(exchange, undefined)
+      const { sha256 } = release.full
+      await this.#ending.get(sha256)
+      const running = this.#running.get(sha256) ?? this.#add(await this.#startWithRoom(release, signal), undefined)
+      running.wanted += wanted
+      return running
     })
   }
 
@@ -167,12 +171,22 @@ export class Exchanges implements Stoppable {
     return running
   }
 
+  /** A cycle has given up; what another one wants, or what was served before, goes on. */
+  async #endUnwanted(running: Running): Promise<void> {
+    if (running.wanted === 0) await this.#end(running)
+  }
+
   async #end(running: Running): Promise<void> {
     const { exchange } = running
     const { channel, full } = exchange.release
+    const ending = exchange.stop()
     // Not one that has taken its place meanwhile.
-    if (this.#running.get(full.sha256) === running) this.#running.delete(full.sha256)
-    await exchange.stop()
+    if (this.#running.get(full.sha256) === running) {
+      this.#running.delete(full.sha256)
+      const forget = () => void this.#ending.delete(full.sha256)
+      this.#ending.set(full.sha256, ending.then(forget, forget))
+    }
+    await ending
     const before = this.#ended.get(channel) ?? noBytes
     this.#ended.set(channel, addBytes(before, exchange.drainBytes()))
   }

@@ -1,12 +1,14 @@
 /** One artifact between a node and its site, when nobody brings it, when the origin fails, when what was kept is bad. */
 import { readdir } from 'node:fs/promises'
-import { expect, onTestFinished, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { systemClock } from '../../src/core/clock.ts'
 import { sha256 } from '../../src/core/digest.ts'
 import { silentLog } from '../../src/core/log.ts'
 import type { Release } from '../../src/core/release.ts'
 import { MiB } from '../../src/core/units.ts'
+import { markVerified } from '../../src/core/verified.ts'
 import { Exchange } from '../../src/daemon/exchange.ts'
+import { Exchanges } from '../../src/daemon/exchanges.ts'
 import { openArtifactStore } from '../../src/store/artifact-store.ts'
 import { Limits } from '../../src/swarm/limits/limits.ts'
 import { startNativeEngine } from '../../src/swarm/native/engine.ts'
@@ -72,7 +74,9 @@ async function lonely({
     onTestFinished(() => exchange.stop())
     return exchange
   }
-  return { start, artifacts, server, home }
+  const exchanges = new Exchanges(parts, 60_000)
+  onTestFinished(() => exchanges.stop())
+  return { start, artifacts, server, home, exchanges }
 }
 
 test('no seat, no neighbour, and nothing wrong with the origin: it gives up after a while, and says that nobody brings anything', async () => {
@@ -135,4 +139,42 @@ test('what is stopped lets go of the artifact, twice if need be', async () => {
   await exchange.stop()
   expect(await waiting).toBe('swarm_failed')
   expect(artifacts.list()).toMatchObject([{ inUse: false, state: 'partial' }])
+})
+
+describe('two channels whose releases are the same bytes', () => {
+  const ours = markVerified(release)
+  const theirs = markVerified({ ...release, channel: 'other' })
+
+  test('one gives up: the other goes on', async () => {
+    const { exchanges, artifacts } = await lonely()
+    const impatient = new AbortController()
+    const first = exchanges.obtain(ours, impatient.signal).catch(error => error)
+    const second = exchanges.obtain(theirs, never)
+    await expect.poll(() => artifacts.list()[0]?.inUse).toBe(true)
+    await using store = await artifacts.open(artifact, pieceHashes)
+    impatient.abort(new Error('enough'))
+    expect(await first).toMatchObject({ message: 'enough' })
+    await Promise.all(pieces.map((bytes, index) => store.put(index, bytes)))
+    await second
+    await (await exchanges.verify(theirs, never)).close()
+  })
+
+  test('one gives up, and while its exchange is ending the other begins: it gets one of its own', async () => {
+    for (let ticks = 0; ticks < 12; ticks++) {
+      const { exchanges, artifacts } = await lonely()
+      const impatient = new AbortController()
+      const first = exchanges.obtain(ours, impatient.signal).catch(error => error)
+      await expect.poll(() => artifacts.list()[0]?.inUse).toBe(true)
+      impatient.abort(new Error('enough'))
+      for (let tick = 0; tick < ticks; tick++) await Promise.resolve()
+      const second = exchanges.obtain(theirs, never)
+      expect(await first).toMatchObject({ message: 'enough' })
+      const filled = (async () => {
+        await expect.poll(() => artifacts.list()[0]?.inUse).toBe(true)
+        await using store = await artifacts.open(artifact, pieceHashes)
+        await Promise.all(pieces.map((bytes, index) => store.put(index, bytes)))
+      })()
+      await Promise.all([second, filled])
+    }
+  })
 })
