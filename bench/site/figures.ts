@@ -8,6 +8,13 @@ export interface Figure {
   readonly bar?: number
 }
 
+/** One line of the table. */
+export interface Row {
+  readonly about: string
+  /** Build what is measured, measure it, and take it down. */
+  run(): Promise<readonly Figure[]>
+}
+
 export interface RowResult {
   readonly row: string
   readonly about: string

@@ -2,13 +2,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { MiB, second } from '../../src/core/units.ts'
 import { BenchBranch, type Outcome, usualPayload } from './branch.ts'
-import { curlAlone } from './curl.ts'
-import type { Figure } from './figures.ts'
-
-export interface Row {
-  readonly about: string
-  run(): Promise<readonly Figure[]>
-}
+import { contenders } from './contenders.ts'
+import type { Figure, Row } from './figures.ts'
+import { serveFiles } from './file-server.ts'
 
 const median = (sorted: readonly number[]) => sorted[Math.floor((sorted.length - 1) / 2)]!
 
@@ -47,6 +43,13 @@ function kill(count: number, share: number) {
         return seeds
       },
     })
+}
+
+/** @returns Seconds that curl takes for so many bytes on one host of the branch, with nothing else on the line. */
+async function curlAlone(branch: BenchBranch, bytes: number): Promise<number> {
+  const { origin, branches } = branch.company.lab
+  const url = `${await serveFiles(origin, await branch.source(bytes))}/targets/daily.cvd`
+  return Number(await branches[0]!.hosts[0]!.run('curl', '-sf', '-o', '/dev/null', '-w', '%{time_total}', url))
 }
 
 export const rows: Readonly<Record<string, Row>> = {
@@ -124,4 +127,5 @@ export const rows: Readonly<Record<string, Row>> = {
         return [{ name: 'nodes that did not finish', value: 20 - outcome.whole.length, bar: 0 }, ...cost(outcome, {})]
       }),
   },
+  ...contenders,
 }
