@@ -81,7 +81,7 @@ async function readInSteps(
   write: (bytes: Uint8Array) => Promise<void>,
   signal?: AbortSignal,
 ) {
-  const zstd = createZstdDecompress({ params })
+  const zstd = createZstdDecompress({ params, chunkSize: chunkBytes })
   const sink = async (raw: AsyncIterable<Uint8Array>) => {
     for await (const bytes of raw) await write(bytes)
   }
