@@ -39,7 +39,7 @@ export interface Outcome {
 export interface Distribution {
   /** How long after the first each node starts, in ms. Default: all together. */
   readonly startMs?: (at: number) => number
-  /** What happens meanwhile; nodes that it kills are not waited for. */
+  /** What happens meanwhile. The nodes that it returns (killed, or slowed down) are not waited for. */
   readonly meanwhile?: (about: { readonly payload: number; readonly before: LineCount }) => Promise<readonly Machine[]>
 }
 
@@ -93,14 +93,11 @@ export class BenchBranch {
     const gone: Machine[] = []
     const updates = this.company.machines.map(async (machine, at) => {
       await delay(startMs?.(at) ?? 0)
-      await machine.control.update(undefined).catch(error => {
-        if (!gone.includes(machine)) throw error
-      })
+      await machine.control.update(undefined)
     })
-    const running = Promise.all(updates)
-    running.catch(() => {}) // told by whoever awaits it below
+    for (const update of updates) update.catch(() => {}) // told by whoever awaits it below
     if (meanwhile) gone.push(...(await meanwhile({ payload, before })))
-    await running
+    await Promise.all(updates.filter((_, at) => !gone.includes(this.company.machines[at]!)))
     const share = await busy()
     const line = lineSince(before, await this.line.count())
     const rest = this.company.machines.filter(machine => !gone.includes(machine))

@@ -112,6 +112,24 @@ export const rows: Readonly<Record<string, Row>> = {
         cost(await branch.distribute(8 * MiB), { artifact: 1.01, last: 1.1 }),
       ),
   },
+  'slow-seed': {
+    about:
+      '20 nodes, the cable of one seed limited to 1 Mbit/s both ways from 2 % on; all others, against the same undisturbed',
+    run: () =>
+      BenchBranch.with({ nodes: 20 }, async branch => {
+        const undisturbed = await branch.distribute(usualPayload)
+        const outcome = await branch.distribute(usualPayload, {
+          async meanwhile(about) {
+            await branch.crossed(0.02, about)
+            const slow = (await branch.seeds()).slice(0, 1)
+            for (const { host } of slow) await host.setRate(1)
+            return slow
+          },
+        })
+        const ratio = outcome.whole.at(-1)! / undisturbed.whole.at(-1)!
+        return [{ name: 'last of the others / undisturbed', value: ratio, bar: 1.25 }, ...cost(outcome, {})]
+      }),
+  },
   'origin-gone': {
     about: '20 nodes, the origin killed once the site holds every piece in union',
     run: () =>

@@ -194,8 +194,8 @@ export class Deal {
    * before everybody has had time to speak once would fetch it again. Only at the start, so nobody can hold a site up with it.
    */
   #listenAfterRestart({ token }: Ask, node: SiteNode, now: number): void {
-    if (token === undefined || node.lease || now - this.#createdAt >= this.#renewMs) return
-    this.#listenUntil = this.#createdAt + this.#renewMs
+    if (token === undefined || node.lease || now - this.#createdAt >= this.#seatlessMs) return
+    this.#listenUntil = this.#createdAt + this.#seatlessMs
   }
 
   /** @returns undefined when no seat is free, or there is nothing to do for one more. */
@@ -319,17 +319,18 @@ export class Deal {
     return this.#leases.filter(lease => lease !== undefined)
   }
 
-  /** How long a node waits before it asks again when nothing calls for sooner. On a thin line every word is a part of the payload. */
-  get #renewMs(): number {
+  /** How long a node without a seat waits before it asks again. */
+  get #seatlessMs(): number {
     return Math.min(2 * second, this.#rules.leaseMs / 3)
   }
 
   /** A seat asks again when about half of its run is done: soon enough that its line does not idle. */
   #nextMs(lease: Lease | undefined, now: number): number {
-    if (!lease) return now < this.#listenUntil ? this.#listenUntil - now : this.#renewMs
-    if (lease.rate === 0) return Math.min(second, this.#renewMs)
+    if (!lease) return now < this.#listenUntil ? this.#listenUntil - now : this.#seatlessMs
+    const renewMs = Math.min(second, this.#rules.leaseMs / 3)
+    if (lease.rate === 0) return renewMs
     const ahead = lease.unfinished.size - Math.max(1, Math.floor(lease.lastRun / 2))
-    return Math.max(soonestMs, Math.min(this.#renewMs, (ahead * this.layout.pieceLength) / lease.rate))
+    return Math.max(soonestMs, Math.min(renewMs, (ahead * this.layout.pieceLength) / lease.rate))
   }
 
   #answer(lease: Lease | undefined, nextMs: number): SeatAnswer {
