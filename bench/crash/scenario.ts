@@ -81,8 +81,10 @@ export type Home = Awaited<ReturnType<typeof openHome>>
 export async function openHome(home: string, { action }: Scenario) {
   const state = join(home, 'state')
   const trust = await openTrustStore(join(state, 'trust'))
-  // Room for two: the third pushes the oldest out.
-  const artifacts = await openArtifactStore(join(state, 'artifacts'), { quotaBytes: 256 * KiB, clock: systemClock })
+  // Room for two artifacts beside the release to come: the third pushes the oldest out.
+  const copies = action === 'files' ? 2 : 1
+  const quotaBytes = (250 + copies * 100) * KiB
+  const artifacts = await openArtifactStore(join(state, 'artifacts'), { quotaBytes, clock: systemClock })
   const history = await openJournal(join(state, 'history'), historyEntry, 10)
   const config = {
     action,
@@ -118,6 +120,7 @@ export async function cycle(home: Home, news: News, tell: (report: Report) => vo
       await trust.save({ files: new Map([['root.json', Buffer.from(`root ${sequence}`)]]), floor })
       return [release]
     },
+    reserve: async () => artifacts.reserve(release.full, await installer.demand(release)),
     obtain: async () => {
       await artifacts.keepMetainfo(release.full.sha256, artifact.metainfo)
       await using pieces = await artifacts.open(release.full, artifact.pieceHashes)

@@ -193,7 +193,7 @@ export const errorCatalog = {
       advice: 'Check the disk and its mount options; the message names the file.',
     },
     quota_exceeded: {
-      meaning: 'The artifact does not fit into the quota that node.toml gives sigmesh.',
+      meaning: 'The release does not fit into the quota that node.toml gives sigmesh; nothing was fetched or changed.',
       advice: 'Raise `store.quota_mib` in node.toml.',
     },
     piece_absent: {

@@ -205,7 +205,11 @@ export class Channel implements Stoppable {
     const enter = (activity: Activity, offered?: Release) => this.#enter(activity, offered)
     const obtain = (release: Verified<Release>) => exchanges.obtain(release, signal)
     const verify = (release: Verified<Release>) => exchanges.verify(release, signal)
-    return this.#conclude(signal, installer => runCycle({ refresh, obtain, verify, installer, enter }, signal))
+    return this.#conclude(signal, installer => {
+      const reserve = async (release: Verified<Release>) =>
+        exchanges.reserve(release, await installer.demand(release), signal)
+      return runCycle({ refresh, reserve, obtain, verify, installer, enter }, signal)
+    })
   }
 
   /** Do something with the installer, and say how it went. Never throws. */
@@ -242,6 +246,7 @@ export class Channel implements Stoppable {
     this.#installed = await installer.installed()
     const standing = await installer.standing()
     this.#standing = standing
+    this.#parts.exchanges.countInstalled(this.name, await installer.keptBytes())
     return standing
   }
 

@@ -17,9 +17,11 @@
  */
 import { hostname } from 'node:os'
 import { resolve } from 'node:path'
+import { packLimitFiles } from '../core/pack-format.ts'
 import { channelName, nodeName, siteName, wholeNumber, z } from '../core/schema.ts'
 import { consumerDefaults } from '../install/consumer.ts'
 import type { InstallTarget } from '../install/installer.ts'
+import { unpackDefaults } from '../install/installer.ts'
 import { expandProfile, profileNames, profileOf } from '../install/profiles.ts'
 import { certificatePin, originUrl } from '../swarm/identity/join-token.ts'
 import { rateOf } from '../swarm/limits/rate-text.ts'
@@ -72,7 +74,7 @@ const store = z
   .strictObject({
     /** How long an artifact is served to neighbours after it was installed. */
     seed_hours: wholeNumber.max(8760).default(72),
-    /** Bytes that artifacts may take on this disk, in MiB. The installed trees are not counted. */
+    /** Bytes that all we keep may take, in MiB: artifacts, and of each channel the release in force, the one before and the one to come. */
     quota_mib: wholeNumber.min(16).default(4096),
   })
   .prefault({})
@@ -101,6 +103,12 @@ const channelKeys = z.strictObject({
     .string()
     .regex(/^0?[0-7]{3}$/, 'expected three octal digits, such as "0640"')
     .optional(),
+  /** A release that unpacks to more, or to more files, is refused before it is fetched. Default 64 GiB, and what the format allows. */
+  unpack_limit_mib: wholeNumber
+    .min(1)
+    .max(unpackDefaults.unpack_limit_mib * 16)
+    .optional(),
+  unpack_limit_files: wholeNumber.min(1).max(packLimitFiles).optional(),
   /** Run on the content before the switch. All commands: without a shell, and `{path}` in an argument is replaced (see consumer.ts). */
   test: argv.optional(),
   test_timeout_s: seconds.min(1).optional(),

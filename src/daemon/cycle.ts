@@ -3,6 +3,7 @@
  *
  *   refresh  signatures, rollback, expiry          signing, driven by trust.ts
  *   choose   the newest release, if newer          here
+ *   reserve  space until the end, or none of it    store
  *   obtain   slice by WAN, the rest by LAN         exchange.ts, over swarm and store
  *   verify   the whole, and the descriptor of it   store
  *   install  stage, test, switch, reload, health   install
@@ -16,6 +17,8 @@ import type { Activity } from './status.ts'
 export interface CycleParts {
   /** The releases of the channel that the repository signs now. Throws TrustError or DownloadError. */
   refresh(signal: AbortSignal): Promise<readonly Verified<Release>[]>
+  /** Space for the artifact and for its install, before their first byte; given back when disposed of. */
+  reserve(release: Verified<Release>, signal: AbortSignal): Promise<AsyncDisposable>
   /** Fetch every piece of the artifact; it is served to the neighbours from then on. */
   obtain(release: Verified<Release>, signal: AbortSignal): Promise<void>
   /** The whole artifact, checked. */
@@ -27,7 +30,7 @@ export interface CycleParts {
 
 /** @returns The release that is in place now, and whether this cycle put it there. */
 export async function runCycle(
-  { refresh, obtain, verify, installer, enter }: CycleParts,
+  { refresh, reserve, obtain, verify, installer, enter }: CycleParts,
   signal: AbortSignal,
 ): Promise<{ outcome: 'installed' | 'current'; sequence: number }> {
   enter('refreshing')
@@ -40,6 +43,7 @@ export async function runCycle(
     return { outcome: 'current', sequence: installed?.sequence ?? 0 }
   }
   enter('obtaining', offered)
+  await using _space = await reserve(offered, signal)
   await obtain(offered, signal)
   enter('verifying', offered)
   await using content = await verify(offered, signal)

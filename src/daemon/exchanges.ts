@@ -10,6 +10,7 @@ import type { Release } from '../core/release.ts'
 import type { Verified } from '../core/verified.ts'
 import type { StoredArtifact } from '../store/artifact-store.ts'
 import { Mutex } from '../store/mutex.ts'
+import type { Demand } from '../store/space.ts'
 import { Exchange, type ExchangeParts } from './exchange.ts'
 import { addBytes, noBytes } from './ledger.ts'
 import type { Bytes } from './status.ts'
@@ -36,6 +37,22 @@ export class Exchanges implements Stoppable {
   constructor(parts: ExchangeParts, serveMs: number) {
     this.#parts = parts
     this.#serveMs = serveMs
+  }
+
+  /**
+   * Make sure of the space for a release, from its first byte until it is in force. What is only served gives way.
+   *
+   * @returns Dispose of it after the install. @throws StoreError as `ArtifactStore.reserve`.
+   */
+  reserve({ full }: Release, demand: Demand, signal: AbortSignal): Promise<AsyncDisposable> {
+    return this.#starting.run(() =>
+      this.#withRoom(() => this.#parts.artifacts.reserve(full, demand), full.sha256, signal),
+    )
+  }
+
+  /** See `ArtifactStore.countInstalled`. */
+  countInstalled(channel: string, bytes: number): void {
+    this.#parts.artifacts.countInstalled(channel, bytes)
   }
 
   /**
@@ -123,20 +140,22 @@ export class Exchanges implements Stoppable {
     return this.#starting.run(async () => {
       const { sha256 } = release.full
       await this.#ending.get(sha256)
-      const running = this.#running.get(sha256) ?? this.#add(await this.#startWithRoom(release, signal), undefined)
+      const open = () => Exchange.start(release, this.#parts, signal)
+      const running = this.#running.get(sha256) ?? this.#add(await this.#withRoom(open, sha256, signal), undefined)
       running.wanted += wanted
       return running
     })
   }
 
   /** What is only served gives way to what this machine needs; if that was in vain, it is served again. */
-  async #startWithRoom(release: Release, signal: AbortSignal): Promise<Exchange> {
+  async #withRoom<T>(work: () => Promise<T>, wanted: Sha256, signal: AbortSignal): Promise<T> {
     const gaveWay: Served[] = []
     for (;;) {
       try {
-        return await Exchange.start(release, this.#parts, signal)
+        return await work()
       } catch (error) {
-        const served = isLackOfRoom(error) ? [...this.#running.values()].find(isOnlyServed) : undefined
+        const candidates = [...this.#running].flatMap(([sha256, running]) => (sha256 === wanted ? [] : [running]))
+        const served = isLackOfRoom(error) ? candidates.find(isOnlyServed) : undefined
         if (!served) {
           await this.#resume(gaveWay, signal)
           throw error

@@ -108,6 +108,16 @@ export class ChannelDisk {
     return this.isWhole(installed)
   }
 
+  /** Bytes of content that are kept, by the indexes of the releases: what others put beside them is not ours. @throws StoreError. */
+  async keptBytes({ installed, previous }: InstallRecord): Promise<number> {
+    const lengthOf = async (release: RecordedRelease | null) => {
+      const files = release && (await contentOf(this.caretaker.tree(release)))
+      return files?.reduce((sum, { length }) => sum + length, 0) ?? 0
+    }
+    const current = await lengthOf(installed)
+    return current * this.places.length + (await lengthOf(previous))
+  }
+
   /** Which release to keep beside the new one: the last that consumers have loaded. A damaged tree, or the same again, is none. */
   async toKeep({ installed, previous, reloadPending }: InstallRecord, { content }: Release) {
     if (!installed || installed.content === content || (await this.caretaker.isDamaged(installed))) return previous

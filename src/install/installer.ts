@@ -4,12 +4,13 @@ import type { Stoppable } from '../core/lifecycle.ts'
 import type { Log } from '../core/log.ts'
 import { encodeContent, type PackLimits, packLimitFiles } from '../core/pack-format.ts'
 import type { Release } from '../core/release.ts'
-import { GiB } from '../core/units.ts'
+import { KiB, MiB } from '../core/units.ts'
 import type { Verified } from '../core/verified.ts'
 import type { StoredArtifact } from '../store/artifact-store.ts'
 import { lockDirectory } from '../store/directory-lock.ts'
 import { writeFileDurably } from '../store/durable.ts'
 import { Mutex } from '../store/mutex.ts'
+import { checkSpace, type Demand } from '../store/space.ts'
 import { findAccount } from './account.ts'
 import { ChannelDisk } from './channel-disk.ts'
 import { type ConsumerConfig, runHealth, runReload, runTest, type Subject } from './consumer.ts'
@@ -27,11 +28,8 @@ import {
   type Standing,
 } from './install-record.ts'
 import { ReleaseRoot } from './release-root.ts'
-import { checkSpace } from './space.ts'
+import { checkLimits, needsOf } from './space.ts'
 import { unpack } from './unpack.ts'
-
-/** What a node unpacks at most, whoever signed it. */
-const limits: PackLimits = { files: packLimitFiles, bytes: 64 * GiB }
 
 /** A channel's entry on the accept list of node.toml, in its words. */
 export interface InstallTarget extends ConsumerConfig {
@@ -45,7 +43,13 @@ export interface InstallTarget extends ConsumerConfig {
   readonly owner?: string | undefined
   /** For `files`: permission bits, octal. */
   readonly mode?: string | undefined
+  /** A release that unpacks to more is refused. */
+  readonly unpack_limit_mib?: number
+  readonly unpack_limit_files?: number
 }
+
+/** What a node unpacks at most, whoever signed it, when its node.toml says nothing. */
+export const unpackDefaults = { unpack_limit_mib: 64 * KiB, unpack_limit_files: packLimitFiles } as const
 
 export type InstalledRelease = Omit<RecordedRelease, 'directory'>
 
@@ -187,6 +191,22 @@ export class Installer implements Stoppable {
     return this.#amend({ refused: null })
   }
 
+  /**
+   * What an install of `release` takes of the disk. Ask before its first byte is fetched.
+   *
+   * @throws ContentError `pack_limit` when it unpacks to more than node.toml allows; StoreError `disk_failed`.
+   */
+  async demand(release: Release): Promise<Demand> {
+    checkLimits(release, this.#limits)
+    const { places } = this.#disk
+    return { spaces: await needsOf(places, release), keptBytes: places.length * release.unpacked }
+  }
+
+  /** Bytes of the releases that are kept here: the one in force, and the one to go back to. @throws StoreError. */
+  async keptBytes(): Promise<number> {
+    return this.#disk.keptBytes(await this.#disk.read())
+  }
+
   /** What the record says; the disk is not asked. @throws StoreError; InstallError `install_failed`. */
   async standing(): Promise<Standing> {
     return this.#disk.read()
@@ -203,6 +223,11 @@ export class Installer implements Stoppable {
     await this.#turns.run(() => this.#lock.stop())
   }
 
+  get #limits(): PackLimits {
+    const { unpack_limit_mib, unpack_limit_files } = { ...unpackDefaults, ...this.#target }
+    return { files: unpack_limit_files, bytes: unpack_limit_mib * MiB }
+  }
+
   async #replace(
     record: InstallRecord,
     content: Verified<StoredArtifact>,
@@ -211,7 +236,8 @@ export class Installer implements Stoppable {
   ) {
     const { clock } = this.#parts
     await this.#disk.root.checkLink()
-    for (const place of this.#disk.places) await checkSpace(place, release)
+    const { spaces } = await this.demand(release)
+    await checkSpace(spaces)
     const directory = await this.#disk.root.freeName(release.sequence, release.content)
     const installed = describeRelease(release, directory, clock.now())
     // What is refused and newer than this stays so: this one only repairs.
@@ -220,7 +246,7 @@ export class Installer implements Stoppable {
     try {
       await this.#disk.write({ ...record, next })
       this.#step('journalled', release)
-      const files = await unpack(content, release, this.#disk.root.staging, limits, signal)
+      const files = await unpack(content, release, this.#disk.root.staging, this.#limits, signal)
       this.#step('unpacked', release)
       await this.#disk.check(record, files)
       await runTest(this.#target, this.#disk.root.staging, this.#subject(installed, record.installed), signal)

@@ -6,7 +6,8 @@
  * Rules
  *  - a piece counts only after its SHA-256, a whole only after its own; both again whenever the file is opened anew
  *  - nothing in use is removed; nothing but our own files is counted or removed
- *  - space is promised before the first byte: the quota for the whole length, the disk for what is still missing
+ *  - space is promised before the first byte: the quota for the whole length, the disk for what is still missing; and for the install
+ *    that comes after it
  */
 import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
@@ -26,6 +27,7 @@ import type { HeldArtifact } from './held-artifact.ts'
 import type { PieceFile } from './piece-file.ts'
 import { hashFile } from './rehash.ts'
 import { readSmallFile } from './small-file.ts'
+import type { Demand } from './space.ts'
 
 /** The pieces of an artifact while somebody uses them. Close it when done; the artifact cannot be removed before that. */
 export interface OpenArtifact extends PieceStore, AsyncDisposable {
@@ -101,6 +103,35 @@ export class ArtifactStore implements Stoppable {
         throw new ContentError('pieces_mismatch', `${artifact.sha256} is in use with pieces of another length`)
       return lend(file, () => this.#space.release(held, this.#clock.now()))
     })
+  }
+
+  /**
+   * Make sure of the space for all of `artifact`, and for what its install takes beside it, before the first byte of either. Meanwhile the
+   * artifact is not removed.
+   *
+   * @returns Dispose of it when the release is in force, or given up.
+   * @throws StoreError `quota_exceeded` | `disk_full` with the numbers, whatever of the idle is thrown away; `disk_failed`.
+   */
+  async reserve(artifact: Artifact, demand: Demand): Promise<AsyncDisposable> {
+    const held = this.#space.take(artifact.sha256)
+    const release = () => this.#space.release(held, this.#clock.now())
+    try {
+      const giveBack = await this.#space.claim(held, artifact, demand, this.#clock.now())
+      return {
+        async [Symbol.asyncDispose]() {
+          giveBack()
+          await release()
+        },
+      }
+    } catch (error) {
+      await release()
+      throw error
+    }
+  }
+
+  /** Count what `keeper` has installed against the quota, instead of what it said before. */
+  countInstalled(keeper: string, bytes: number): void {
+    this.#space.countInstalled(keeper, bytes)
   }
 
   /**

@@ -48,6 +48,50 @@ testAsRoot('two artifacts are not promised the same space', async () => {
   await expect(store.open(two.artifact, two.pieceHashes)).rejects.toMatchObject({ code: 'disk_full' })
 })
 
+testAsRoot('an artifact that could be fetched and not be unpacked is refused before the first byte', async () => {
+  const [disk, other] = [await smallDisk(4 * MiB), await smallDisk(1 * MiB)]
+  const store = await openStore(join(disk, 'artifacts'))
+  const { artifact } = makeArtifact({ length: 2 * MiB })
+  const demand = (directory: string, bytes: number) => ({ spaces: [{ directory, bytes, files: 3 }], keptBytes: bytes })
+  const refused = await store.reserve(artifact, demand(disk, 3 * MiB)).catch(error => error)
+  expect(refused).toMatchObject({ code: 'disk_full', facts: { neededBytes: 5 * MiB } })
+  await expect(store.reserve(artifact, demand(other, 2 * MiB))).rejects.toMatchObject({
+    code: 'disk_full',
+    facts: { path: other, neededBytes: 2 * MiB },
+  })
+  const manyFiles = { spaces: [{ directory: disk, bytes: 1, files: 1e9 }], keptBytes: 1 }
+  await expect(store.reserve(artifact, manyFiles)).rejects.toMatchObject({ code: 'disk_full' })
+  await using _space = await store.reserve(artifact, demand(disk, 1 * MiB))
+  expect(store.list()).toEqual([])
+})
+
+testAsRoot('two installs are not promised the same space; what the first gives back, the second gets', async () => {
+  const disk = await smallDisk(4 * MiB)
+  const store = await openStore(join(disk, 'artifacts'))
+  const [one, two] = [makeArtifact({ length: MiB }), makeArtifact({ length: MiB, seed: 2 })]
+  const demand = { spaces: [{ directory: disk, bytes: 1.5 * MiB, files: 3 }], keptBytes: 0 }
+  {
+    await using _space = await store.reserve(one.artifact, demand)
+    await expect(store.reserve(two.artifact, demand)).rejects.toMatchObject({ code: 'disk_full' })
+    // Nor is an artifact given what is meant for the install of another.
+    const large = makeArtifact({ length: 3 * MiB, seed: 3 })
+    await expect(store.open(large.artifact, large.pieceHashes)).rejects.toMatchObject({ code: 'disk_full' })
+  }
+  await using _space = await store.reserve(two.artifact, demand)
+})
+
+testAsRoot('idle artifacts make room for what is to be unpacked', async () => {
+  const disk = await smallDisk(4 * MiB)
+  const store = await openStore(join(disk, 'artifacts'))
+  const [one, two] = [makeArtifact({ length: 2 * MiB }), makeArtifact({ length: MiB, seed: 2 })]
+  const pieces = await store.open(one.artifact, one.pieceHashes)
+  await fill(pieces, one)
+  await pieces.close()
+  const demand = { spaces: [{ directory: disk, bytes: 2 * MiB, files: 3 }], keptBytes: 0 }
+  await using _space = await store.reserve(two.artifact, demand)
+  expect(store.list()).toEqual([])
+})
+
 testAsRoot('idle artifacts make room on a full disk', async () => {
   const store = await openStore(await smallDisk(4 * MiB))
   const [one, two] = [makeArtifact({ length: 3 * MiB }), makeArtifact({ length: 3 * MiB, seed: 2 })]
