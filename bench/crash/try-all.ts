@@ -58,8 +58,9 @@ export async function tryAll(directory: string, { sample, seed, only, print }: E
     if (keep) wrecks.push(await survey(directory, start.scenario, keep))
     if (tried % 100 === 0) print(`${tried} tried, ${failures.length} failed`)
   })
-  const restarts = wrecks.flatMap(wreck => callsOfStart(wreck).map(call => ({ start: wreck, call })))
-  print(`${wrecks.length} wrecks, ${restarts.length} points in their restarts`)
+  const different = [...new Map(wrecks.map(wreck => [wordsOfStart(wreck), wreck])).values()]
+  const restarts = different.flatMap(wreck => callsOfStart(wreck).map(call => ({ start: wreck, call })))
+  print(`${wrecks.length} wrecks, of ${different.length} kinds, with ${restarts.length} points in their restarts`)
   await inParallel(sample === undefined ? restarts : choose(restarts, sample / 5, seed), ({ start, call }) =>
     attempt(start, call, 'KILL', 'in the restart after a crash: '),
   )
@@ -70,6 +71,12 @@ export async function tryAll(directory: string, { sample, seed, only, print }: E
 function callsOfStart({ calls }: Start): Start['calls'] {
   const news = calls.findIndex(({ name, words }) => name === 'openat' && words.includes('HOME/state/trust/'))
   return calls.slice(0, news)
+}
+
+/** Wrecks that are cleared up in the same way are of one kind. */
+function wordsOfStart(wreck: Start): string {
+  const { action, news } = wreck.scenario
+  return [action, news, ...callsOfStart(wreck).map(({ words }) => words)].join('\n')
 }
 
 async function inParallel<T>(items: readonly T[], work: (item: T, at: number) => Promise<void>): Promise<void> {
