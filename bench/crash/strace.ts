@@ -52,8 +52,15 @@ export function fileThread(pid: number): number {
   return found[0]!
 }
 
-/** Attach to a thread, and resolve when every call from now on is seen. `ended` resolves when the thread has ended. */
-async function attach(thread: number, args: readonly string[], listing: string): Promise<{ ended: Promise<unknown> }> {
+/** Of a thread that goes on: leave it alone from now on. */
+type Detach = () => void
+
+/** Attach to a thread, and resolve when every call from now on is seen. `ended` resolves when the thread has ended, or is left alone. */
+async function attach(
+  thread: number,
+  args: readonly string[],
+  listing: string,
+): Promise<{ ended: Promise<unknown>; detach: Detach }> {
   const child = spawn('strace', ['-p', String(thread), '-y', '-s', '0', '-o', listing, ...args], {
     stdio: ['ignore', 'ignore', 'pipe'],
   })
@@ -64,16 +71,17 @@ async function attach(thread: number, args: readonly string[], listing: string):
     said += text
     if (said.includes('attached')) {
       child.stderr.resume()
-      return { ended }
+      return { ended, detach: () => child.kill('SIGINT') }
     }
   }
   throw new Error(`strace cannot attach: ${said}`)
 }
 
-/** List the calls of `thread` from now on that change something below `directory`; resolves with how to get them when it has ended. */
-export async function record(thread: number, directory: string, listing: string): Promise<() => Promise<Call[]>> {
-  const { ended } = await attach(thread, ['-e', `trace=${changing.map(name => `?${name}`).join()}`], listing)
-  return async () => {
+/** List the calls of `thread` from now on that change something below `directory`. @returns Gives them, when the thread has ended. */
+export async function record(thread: number, directory: string, listing: string) {
+  const { ended, detach } = await attach(thread, ['-e', `trace=${changing.map(name => `?${name}`).join()}`], listing)
+  return async ({ goesOn = false } = {}): Promise<Call[]> => {
+    if (goesOn) detach()
     await ended
     const counts = new Map<string, number>()
     return linesOf(listing).flatMap(line => {
@@ -87,17 +95,12 @@ export async function record(thread: number, directory: string, listing: string)
   }
 }
 
-/** Let a call of `thread` fail, or kill its process at it, before it has any effect. @returns Resolves to the call that was hit. */
-export async function tamper(
-  thread: number,
-  directory: string,
-  listing: string,
-  { name, nth }: Call,
-  fault: Fault,
-): Promise<() => Promise<string>> {
+/** Let a call of `thread` fail, or kill its process at it, before it has any effect. @returns Gives the words of the call that was hit, as `record`. */
+export async function tamper(thread: number, directory: string, listing: string, { name, nth }: Call, fault: Fault) {
   const args = ['-e', `trace=${name}`, '-e', `inject=${name}:${faults[fault]}:when=${nth}`]
-  const { ended } = await attach(thread, args, listing)
-  return async () => {
+  const { ended, detach } = await attach(thread, args, listing)
+  return async ({ goesOn = false } = {}): Promise<string> => {
+    if (goesOn) detach()
     await ended
     return wordsOf(linesOf(listing).filter(line => line.startsWith(`${name}(`))[nth - 1] ?? '', directory)
   }

@@ -1,7 +1,9 @@
 /** kill -9 at bad moments. Nodes are processes here, and what they leave on the disk is all that the next one knows. */
-import { setTimeout as delay } from 'node:timers/promises'
-import { expect, test } from 'vitest'
+import { join } from 'node:path'
+import { expect, onTestFinished, test, vi } from 'vitest'
+import { fileThread, record, tamper } from '../../bench/crash/strace.ts'
 import { MiB } from '../../src/core/units.ts'
+import { needs } from '../support/needs.ts'
 import { writePayload } from '../support/payload.ts'
 import { openSite } from '../support/site.ts'
 
@@ -31,39 +33,45 @@ test('killed in mid-transfer, a node finishes after its restart and fetches no p
   expect(again).toBeLessThanOrEqual(serving!.bytes - had)
 })
 
-test('killed again and again while it installs, a node has the old release or the new one, and gets to the new one', async () => {
-  const site = await openSite({ nodes: 1, processes: true })
-  const node = site.nodes[0]!
-  await site.publish(await writePayload(site.home, 4 * MiB, 1))
-  await node.update()
-  const old = await node.installed()
-  await site.publish(await writePayload(site.home, 4 * MiB, 2))
-  const seen = new Set<string>()
-  for (let round = 0; round < 6; round++) {
-    const update = node.update().catch(() => 'killed')
-    await until(async () => (await node.status()).activity === 'installing', update)
-    await delay(round * 4)
-    await node.kill()
-    await update
-    const now = await node.installed()
-    const sequence = now!['meta/version.txt']!.includes('release 2') ? 'new' : 'old'
-    if (sequence === 'old') expect(now).toEqual(old)
-    seen.add(sequence)
-    await node.start()
-    expect((await node.status()).installed!.sequence).toBe(sequence === 'new' ? 2 : 1)
-    if (sequence === 'new') break
-  }
-  expect(await node.update()).toMatchObject({ sequence: 2, error: null })
-  expect((await node.installed())!['meta/version.txt']).toContain('release 2')
-}, 240_000)
+test.skipIf(!needs('strace'))(
+  'killed at a system call, or failed by the disk, a node has the old release or the new one, tells which, and gets to the new one',
+  async () => {
+    vi.stubEnv('UV_THREADPOOL_SIZE', '1') // see bench/crash/strace.ts
+    onTestFinished(() => void vi.unstubAllEnvs())
+    const site = await openSite({ nodes: 1, processes: true })
+    const node = site.nodes[0]!
+    const folder = join(node.stateDir, '..')
+    let sequence = 0
+    const publishNext = async () => site.publish(await writePayload(site.home, 1 * MiB, ++sequence))
+    const version = async () => /release (\d+)/.exec((await node.installed())!['meta/version.txt']!)?.[1]
+    for (let first = 0; first < 2; first++) {
+      await publishNext()
+      await node.update()
+    }
+    await publishNext()
+    const recorded = await record(fileThread(node.pid()), folder, join(site.home, 'calls'))
+    await node.update()
+    const calls = (await recorded({ goesOn: true })).filter(({ name }) => name !== 'write')
+    expect(calls.length).toBeGreaterThan(80)
 
-/** Poll, without a pause, until it is so or `over` has settled. */
-async function until(so: () => Promise<boolean>, over: Promise<unknown>): Promise<void> {
-  const ended = over.then(
-    () => true,
-    () => true,
-  )
-  while (!(await so().catch(() => true))) {
-    if (await Promise.race([ended, delay(0, false)])) return
-  }
-}
+    for (const [at, fault] of (['KILL', 'ENOSPC', 'KILL', 'EIO', 'KILL', 'KILL'] as const).entries()) {
+      await publishNext()
+      const call = calls[Math.floor(((at + 0.7) / 6) * calls.length)]!
+      const met = await tamper(fileThread(node.pid()), folder, join(site.home, 'calls'), call, fault)
+      const result = await node.update().catch(() => undefined)
+      // What it was exactly depends on who comes first of those that wait for the disk: it is enough that it was one of this node's calls.
+      expect(await met({ goesOn: fault !== 'KILL' }), call.words).toContain('HOME')
+      if (fault === 'KILL') {
+        expect(result).toBeUndefined()
+        await node.kill()
+        await node.start()
+      }
+      if (result?.error) expect(result.error.code).toBe(fault === 'ENOSPC' ? 'disk_full' : 'disk_failed')
+      const { installed } = await node.status()
+      expect([sequence - 1, sequence]).toContain(installed!.sequence)
+      expect(await version()).toBe(String(installed!.sequence))
+      expect(await node.update()).toMatchObject({ sequence, error: null })
+      expect(await version()).toBe(String(sequence))
+    }
+  },
+)

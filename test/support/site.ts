@@ -60,6 +60,8 @@ export interface SiteNode {
   stop(): Promise<void>
   /** kill -9. Only for nodes that are processes. */
   kill(): Promise<void>
+  /** Of a node that is a process and runs. */
+  pid(): number
   update(): Promise<CycleResult>
   status(): Promise<ChannelStatus>
   peers(): Promise<PeerList>
@@ -192,7 +194,7 @@ export async function openSite(options: SiteOptions): Promise<Site> {
   return site.open()
 }
 
-type Life = Pick<SiteNode, 'start' | 'stop' | 'kill'>
+type Life = Pick<SiteNode, 'start' | 'stop' | 'kill' | 'pid'>
 
 function inProcess(config: unknown): Life {
   let running: Stoppable | undefined
@@ -207,6 +209,7 @@ function inProcess(config: unknown): Life {
     async kill() {
       throw new Error('this node shares the process of the test')
     },
+    pid: () => process.pid,
   }
 }
 
@@ -227,6 +230,7 @@ async function asProcess(folder: string, config: unknown, socket: string): Promi
       await running?.kill()
       running = undefined
     },
+    pid: () => running?.pid ?? 0,
   }
 }
 
