@@ -120,7 +120,7 @@ test('garbage ends in a WireError or in messages, and holds no more than one fra
         expect(error).toBeInstanceOf(WireError)
       }
     }),
-    { seed: 2, numRuns: Number(process.env.FUZZ_RUNS ?? 3000) },
+    { seed: 2, numRuns: 3000 },
   )
 })
 
