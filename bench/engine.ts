@@ -1,8 +1,8 @@
 /**
- * The native engine against aria2, libtorrent and the webtorrent engine, as ratios:
+ * The native engine against aria2, libtorrent, transmission and the webtorrent engine, as ratios:
  *
  *   npm run bench:engine              5 runs of every case, medians
- *   npm run bench:engine -- 1 growth  1 run of the cases whose name has "growth" in it
+ *   npm run bench:engine -- 1 growth  1 run of the rows whose name has "growth" in it
  */
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -10,10 +10,12 @@ import { join } from 'node:path'
 import { GiB, KiB, MiB } from '../src/core/units.ts'
 import { aria2 } from './engine/aria2.ts'
 import { type Case, type Outcome, runCase } from './engine/case.ts'
+import { idleNode } from './engine/idle.ts'
 import { libtorrent } from './engine/libtorrent.ts'
 import { ours } from './engine/ours.ts'
 import { makePayload, type Payload } from './engine/payload.ts'
 import type { Contender } from './engine/processes.ts'
+import { transmission, transmissionHost } from './engine/transmission.ts'
 import { compile } from './processes.ts'
 
 const [runs = '5', only = ''] = process.argv.slice(2)
@@ -25,6 +27,7 @@ const outcomes = new Map<string, Outcome>()
 try {
   const built = await compile(join(scratch, 'built'), ['bench/engine/member.ts'])
   await bench(ours('native', built('bench/engine/member.ts')), ours('webtorrent', built('bench/engine/member.ts')))
+  await benchIdle(built('bin/sigmeshd.ts'))
 } finally {
   await rm(scratch, { recursive: true, force: true })
 }
@@ -50,6 +53,14 @@ async function bench(native: Contender, webtorrent: Contender): Promise<void> {
     await row(`${name}, 1 to 4: CPU / webtorrent engine`, 1 / 8, async () => {
       return (await measured(native, four)).cpuSeconds / (await measured(webtorrent, four)).cpuSeconds
     })
+    if (transmissionHost()) {
+      await row(`${name}, 1 to 1: time / transmission`, Infinity, async () => {
+        return (await measured(native, one)).seconds / (await measured(transmission, one)).seconds
+      })
+      await row(`${name}, 1 to 1: CPU / transmission`, Infinity, async () => {
+        return (await measured(native, one)).cpuSeconds / (await measured(transmission, one)).cpuSeconds
+      })
+    }
     await row(`${name}, leecher: peak MB`, 110, async () => (await measured(native, one)).leecherRssBytes / MiB)
   }
   await row('2 GiB, leecher: peak MB above that for 256 MiB', 15, async () => {
@@ -67,10 +78,24 @@ async function bench(native: Contender, webtorrent: Contender): Promise<void> {
   })
 }
 
+/** One run: it lasts for a minute and a half. */
+async function benchIdle(program: string): Promise<void> {
+  let found: Promise<{ rssBytes: number; cpuShare: number }> | undefined
+  const once = async () => {
+    found ??= payloadOf(64 * MiB, 256).then(({ path }) => idleNode(join(scratch, 'idle'), program, path))
+    return found
+  }
+  await row('idle node that serves 64 MiB: MB', 90, async () => (await once()).rssBytes / MiB)
+  await row('idle node that serves 64 MiB: CPU in percent', 0.3, async () => (await once()).cpuShare * 100)
+}
+
+/** @param bar Infinity: told for comparison only. */
 async function row(name: string, bar: number, ratio: () => Promise<number>): Promise<void> {
   if (!name.includes(only)) return
   const found = await ratio()
-  console.log(`${found <= bar ? 'ok  ' : 'MISS'} ${found.toFixed(3).padStart(8)} <= ${bar.toFixed(3)}  ${name}`)
+  const verdict = bar === Infinity ? '    ' : found <= bar ? 'ok  ' : 'MISS'
+  const wanted = bar === Infinity ? ' '.repeat(8) : `<= ${bar.toFixed(3)}`
+  console.log(`${verdict} ${found.toFixed(3).padStart(8)} ${wanted}  ${name}`)
 }
 
 /** Each shape is run once for all rows that need it. */

@@ -2,7 +2,7 @@
 import { copyFile, watch, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { startPeerList } from '../../test/support/peer-list.ts'
-import { Child, type Contender, type Member, type MemberOptions } from './processes.ts'
+import { Child, type Contender, type Member, type MemberOptions, withAnnounce } from './processes.ts'
 
 const quiet = ['--no-conf', '--enable-dht=false', '--enable-dht6=false', '--bt-enable-lpd=false', '--disable-ipv6=true']
 const lasting = ['--seed-ratio=0', '--file-allocation=none', '--summary-interval=0', '--check-integrity=true']
@@ -22,6 +22,7 @@ export const aria2: Contender = {
     await child.heard(/listening on TCP/)
     return {
       pid: child.pid,
+      file: join(directory, payload.name),
       complete,
       go: () => {},
       async stop() {
@@ -30,10 +31,6 @@ export const aria2: Contender = {
       },
     }
   },
-}
-
-function withAnnounce(metainfo: Buffer, url: string): Buffer {
-  return Buffer.concat([Buffer.from(`d8:announce${url.length}:${url}`), metainfo.subarray(1)])
 }
 
 async function appears(directory: string, name: string): Promise<void> {

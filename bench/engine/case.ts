@@ -1,8 +1,11 @@
 /** One run of one case: seeds and leechers of one contender, each in its own process, timed from when all are connected. */
+import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
 import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { stopAll } from '../../src/core/lifecycle.ts'
+import { MiB, second } from '../../src/core/units.ts'
 import type { PeerAddress } from '../../src/swarm/engine.ts'
 import type { Payload } from './payload.ts'
 import { type Contender, connectionsTo, cpuSeconds, type Member, peakRssBytes } from './processes.ts'
@@ -59,15 +62,36 @@ export async function runCase(
     const since = performance.now()
     await Promise.all(leechers.map(({ complete }) => complete))
     const seconds = (performance.now() - since) / 1000
+    const peak = peakRssBytes(leechers[0]!.pid)
     const cost = started.map(({ pid }, n) => cpuSeconds(pid) - before[n]!)
+    for (const { file } of leechers) await holds(file, payload)
     return {
       seconds,
       cpuSeconds: cost.reduce((sum, each) => sum + each, 0),
       leecherCpuSeconds: cost[shape.seeds]!,
-      leecherRssBytes: peakRssBytes(leechers[0]!.pid),
+      leecherRssBytes: peak,
     }
   } finally {
     await stopAll(started)
     await rm(directory, { recursive: true, force: true })
   }
+}
+
+/** Some write a moment after they have said that they are complete. */
+const writePatienceMs = 30 * second
+
+/** @throws Error when the file does not become the payload. */
+async function holds(path: string, payload: Payload): Promise<void> {
+  for (const until = performance.now() + writePatienceMs; ; ) {
+    const digest = await digestOf(path)
+    if (digest === payload.digest) return
+    if (performance.now() > until) throw new Error(`${path} is not the payload`)
+    await delay(200)
+  }
+}
+
+async function digestOf(path: string): Promise<string> {
+  const whole = createHash('sha256')
+  for await (const chunk of createReadStream(path, { highWaterMark: MiB })) whole.update(chunk)
+  return whole.digest('hex')
 }

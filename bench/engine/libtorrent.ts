@@ -14,6 +14,7 @@ export const libtorrent: Contender = {
     await child.heard(role === 'seed' ? /^complete/ : /^listening/)
     return {
       pid: child.pid,
+      file: join(directory, payload.name),
       complete: child.heard(/^complete/).then(() => {}),
       go: () => child.say(JSON.stringify(peers)),
       stop: () => child.stop(),

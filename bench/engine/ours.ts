@@ -15,6 +15,7 @@ export function ours(engine: 'native' | 'webtorrent', program: string): Contende
       await child.heard(/^listening/)
       return {
         pid: child.pid,
+        file: join(directory, `${payload.artifact.sha256}.part`),
         complete: child.heard(/^complete/).then(() => {}),
         go: () => child.say(JSON.stringify(peers)),
         stop: () => child.stop(),

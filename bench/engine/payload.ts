@@ -1,5 +1,5 @@
 /** The artifact that all contenders move: bytes that do not compress, their torrent, and what our engines need to know of it. */
-import { createCipheriv, hash } from 'node:crypto'
+import { createCipheriv, createHash, hash } from 'node:crypto'
 import { open, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Artifact, pieceCount, pieceSize } from '../../src/core/artifact.ts'
@@ -13,8 +13,9 @@ export interface Payload {
   readonly name: string
   readonly metainfo: Buffer
   readonly pieceHashes: Buffer
-  /** The bytes. */
+  /** The bytes, and what they hash to. */
   readonly path: string
+  readonly digest: string
 }
 
 const name = 'bench-1.pack'
@@ -25,10 +26,12 @@ export async function makePayload(directory: string, length: number, pieceLength
   const layout = { length, pieceLength }
   const sha1s: Buffer[] = []
   const sha256s: Buffer[] = []
+  const whole = createHash('sha256')
   const file = await open(path)
   for (let piece = 0; piece < pieceCount(layout); piece++) {
     const bytes = Buffer.alloc(pieceSize(layout, piece))
     await file.read(bytes, 0, bytes.length, piece * pieceLength)
+    whole.update(bytes)
     sha1s.push(hash('sha1', bytes, 'buffer'))
     sha256s.push(sha256Bytes(bytes))
   }
@@ -42,7 +45,8 @@ export async function makePayload(directory: string, length: number, pieceLength
   })
   // Its whole digest is not looked at here: pieces are.
   const sha256 = piecesRoot(pieceHashes)
-  const payload = { artifact: { ...layout, sha256, piecesRoot: sha256, infohash }, name, metainfo, pieceHashes, path }
+  const artifact = { ...layout, sha256, piecesRoot: sha256, infohash }
+  const payload = { artifact, name, metainfo, pieceHashes, path, digest: whole.digest('hex') }
   await writeFile(
     `${path}.json`,
     JSON.stringify({ ...payload, metainfo: metainfo.toString('base64'), pieceHashes: pieceHashes.toString('base64') }),

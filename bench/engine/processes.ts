@@ -23,6 +23,8 @@ export interface Member extends Stoppable {
   readonly pid: number
   /** It has everything. */
   readonly complete: Promise<void>
+  /** Where it keeps the payload. */
+  readonly file: string
   /** Begin to connect to the peers, for those that can wait with it. */
   go(): void
 }
@@ -91,12 +93,30 @@ export function peakRssBytes(pid: number): number {
   return Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]) * 1024
 }
 
+export function rssBytes(pid: number): number {
+  return Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]) * 1024
+}
+
 /** Established connections to a port of this machine. */
-export function connectionsTo({ port }: PeerAddress): number {
+export function connectionsTo(address: PeerAddress): number {
+  return socketsAt(address, '01')
+}
+
+export function listensOn(address: PeerAddress): boolean {
+  return socketsAt(address, '0A') > 0
+}
+
+/** @param wanted As the kernel writes it. */
+function socketsAt({ port }: PeerAddress, wanted: string): number {
   const local = `:${port.toString(16).toUpperCase().padStart(4, '0')}`
   const rows = readFileSync('/proc/net/tcp', 'utf8').split('\n')
   return rows.filter(row => {
     const [, address, , state] = row.trim().split(/\s+/)
-    return state === '01' && address?.endsWith(local)
+    return state === wanted && address?.endsWith(local)
   }).length
+}
+
+/** A torrent that names a tracker, for those who learn their peers from one. */
+export function withAnnounce(metainfo: Buffer, url: string): Buffer {
+  return Buffer.concat([Buffer.from(`d8:announce${url.length}:${url}`), metainfo.subarray(1)])
 }

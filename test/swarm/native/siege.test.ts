@@ -5,7 +5,7 @@ import { KiB, MiB } from '../../../src/core/units.ts'
 import { Limiter } from '../../../src/swarm/limits/limiter.ts'
 import { startNativeEngine } from '../../../src/swarm/native/engine.ts'
 import { type ArtifactFixture, makeArtifact } from '../../support/artifact.ts'
-import { actAsSeeder, allPieces, message, type RawPeer } from '../../support/raw-peer.ts'
+import { actAsSeeder, allPieces, message, type RawPeer, uint32 } from '../../support/raw-peer.ts'
 import { aWhile, eventually, holdsExactly, Lab, type Member } from '../contract/lab.ts'
 
 let lab: Lab
@@ -43,15 +43,96 @@ test.each([
         }),
       ),
     )
+    const witness = await lab.member(fixture, 'none', { listen: { host: '127.0.8.1', port: 0 } })
+    witness.swarm.addPeers([leecher.address])
     leecher.swarm.addPeers([...evil, ...honest].map(({ address }) => address))
     await leecher.swarm.completed()
     holdsExactly(leecher, fixture)
+    // It knows nobody but the leecher: what it was served was good, all of it.
+    await witness.swarm.completed()
+    holdsExactly(witness, fixture)
+    expect(witness.swarm.totals()).toMatchObject({ bytesIn: fixture.artifact.length, bytesWasted: 0 })
     expect(leecher.swarm.totals().bytesIn).toBe(fixture.artifact.length)
     expect(leecher.swarm.totals().bytesWasted).toBeLessThanOrEqual(fixture.artifact.length * bound)
     const hosts = leecher.swarm.peers().map(peer => peer.address.host)
     for (const { address } of honest) expect(hosts).toContain(address.host)
   },
 )
+
+// The verdict must not wait for the frame, nor for a timer: what arrives behind the five bytes is not even looked at.
+test('a frame of 2 GiB ends its connection in the turn in which its fifth byte is read', async () => {
+  const fixture = makeArtifact()
+  const seeder = await lab.member(fixture, 'all')
+  for (const [announced, type] of [
+    [2 ** 31, message.piece],
+    [2 ** 31 - 1, message.bitfield],
+    [2 ** 32 - 1, message.extended],
+    [2 ** 31, 99],
+  ] as const) {
+    const giant = await lab.dial(seeder.address, '127.0.0.66')
+    giant.sendHandshake(fixture.artifact.infohash)
+    await giant.until(() => giant.handshake)
+    giant.write(uint32(announced))
+    giant.write(Buffer.of(type)) // and not a byte more
+    await giant.closed
+    expect(seeder.swarm.peers()).toEqual([])
+  }
+})
+
+test('80 MiB behind the head of a 2 GiB frame cost a moment of CPU, and another is served meanwhile', async () => {
+  const fixture = makeArtifact({ length: MiB })
+  const seeder = await lab.member(fixture, 'all')
+  const giant = await lab.dial(seeder.address, '127.0.0.66')
+  giant.sendHandshake(fixture.artifact.infohash)
+  await giant.until(() => giant.handshake)
+  const before = process.cpuUsage()
+  giant.write(Buffer.concat([uint32(2 ** 31), Buffer.of(message.piece)]))
+  giant.write(Buffer.alloc(80 * MiB))
+  // Another is served while the giant is dealt with: the loop is not held up. CPU, unlike time, is not the neighbours' doing.
+  const leecher = await lab.member(fixture, 'none')
+  leecher.swarm.addPeers([seeder.address])
+  await leecher.swarm.completed()
+  await giant.closed
+  const { user, system } = process.cpuUsage(before)
+  expect((user + system) / 1e6).toBeLessThan(5) // webtorrent took 36 s
+  holdsExactly(leecher, fixture)
+})
+
+test('all of them at once: silent, greedy, trickling, lying, banned; memory stays bounded and the transfer finishes', async () => {
+  const fixture = makeArtifact({ length: 8 * MiB, pieceLength: 64 * KiB })
+  const seeder = await lab.member(fixture, 'all')
+  const leecher = await lab.member(fixture, 'none')
+  const { infohash } = fixture.artifact
+  const before = memoryInUse()
+  for (let n = 0; n < 300; n++) await lab.dial(leecher.address, `127.0.9.${(n % 250) + 1}`)
+  const glutton = await lab.dial(seeder.address, '127.0.0.67')
+  glutton.sendHandshake(infohash)
+  await glutton.until(() => glutton.handshake)
+  glutton.send(message.interested)
+  await glutton.take(message.unchoke)
+  glutton.socket.pause()
+  for (let n = 0; n < 10_000; n++) glutton.send(message.request, n % seeder.store.pieces, (n & 3) * 16 * KiB, 16 * KiB)
+  const liar = await lab.listener('127.0.0.68', peer => {
+    actAsSeeder(peer, infohash, leecher.store.pieces, () => undefined)
+  })
+  const poisoner = await lab.listener('127.0.0.69', peer => poison(peer, fixture, leecher))
+  const trickler = await lab.listener('127.0.0.70', peer => {
+    peer.sendHandshake(infohash)
+    peer.send(message.bitfield, allPieces(leecher.store.pieces))
+    peer.send(message.unchoke)
+    const block = Buffer.concat([uint32(9 + 16 * KiB), Buffer.of(message.piece), Buffer.alloc(8 + 16 * KiB)])
+    let at = 0
+    const drip = setInterval(() => peer.write(block.subarray(at, ++at)), 100)
+    void peer.closed.then(() => clearInterval(drip))
+  })
+  leecher.swarm.addPeers([liar, poisoner, trickler].map(({ address }) => address))
+  await eventually(() => expect(leecher.store.puts.refused).toBeGreaterThan(0))
+  leecher.swarm.addPeers([seeder.address])
+  await leecher.swarm.completed()
+  holdsExactly(leecher, fixture)
+  // Of theirs; the fixture's own pieces are in memory once more by now.
+  expect(memoryInUse() - before - fixture.artifact.length).toBeLessThan(64 * MiB)
+})
 
 test('2,000 connections that say nothing: most are hung up on, and a newcomer that greets is served', async () => {
   const fixture = makeArtifact({ length: MiB })
@@ -112,6 +193,11 @@ test('a flood of small messages neither blocks the loop nor fills the memory', a
   await member.swarm.completed()
   holdsExactly(member, fixture)
 })
+
+function memoryInUse(): number {
+  const { arrayBuffers, heapUsed } = process.memoryUsage()
+  return arrayBuffers + heapUsed
+}
 
 function poison(peer: RawPeer, fixture: ArtifactFixture, leecher: Member): void {
   actAsSeeder(peer, fixture.artifact.infohash, leecher.store.pieces, (_index, _offset, length) => Buffer.alloc(length))
