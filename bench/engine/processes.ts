@@ -41,8 +41,9 @@ export class Child implements Stoppable {
   readonly #lines: string[] = []
   #onLine: (() => void) | undefined
 
-  constructor(command: string, args: readonly string[]) {
-    this.process = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] })
+  /** @param complaints `ignore` for those that log to their standard error. */
+  constructor(command: string, args: readonly string[], complaints: 'inherit' | 'ignore' = 'inherit') {
+    this.process = spawn(command, args, { stdio: ['pipe', 'pipe', complaints] })
     createInterface({ input: this.process.stdout! }).on('line', line => {
       this.#lines.push(line)
       this.#onLine?.()

@@ -38,7 +38,7 @@ export const transmission: Contender = {
     await writeFile(script, `#!/bin/sh\n: > "${join(directory, 'complete')}"\n`, { mode: 0o700 })
     const complete = appears(directory, 'complete')
     const options = ['-M', '-et', '-p', `${address.port}`, '-g', config, '-w', directory, '-f', script]
-    const child = new Child('transmission-cli', [...options, torrent])
+    const child = new Child('transmission-cli', [...options, torrent], 'ignore')
     while (!listensOn(address)) await delay(10)
     // What it has is checked in the background, and it says so on a screen only: give it the time.
     if (role === 'seed') await delay(5000)

@@ -8,8 +8,8 @@ import { median, openDescriptors, readVitals, slope, type Vitals } from './vital
 const lookMs = 5 * second
 /** Flat: what the trend adds over the time that is judged, at the most; of the memory in use, and of the descriptors. */
 const mostGrowth = 0.1
-/** Too short to tell a trend from chance. */
-const fewestSamples = 24
+/** A soak that gives its processes less time to get warm is too short to tell a trend from chance. */
+const shortestWarmMs = minute
 const leakPatienceMs = 3 * minute
 
 interface Watched {
@@ -77,7 +77,7 @@ export class Watch implements Stoppable {
       const descriptors = of(each => each.descriptors)
       const told = `RSS median ${rss.middle.toFixed(0)} MB, peak ${rss.most.toFixed(0)} MB, slope ${(rss.perMs * hour).toFixed(1)} MB/h`
       const files = `descriptors median ${descriptors.middle}, most ${descriptors.most}, slope ${(descriptors.perMs * hour).toFixed(1)}/h`
-      const enough = warm.length >= fewestSamples
+      const enough = this.#warmMs >= shortestWarmMs
       return {
         name,
         line: `${name} after ${(this.#warmMs / minute).toFixed(1)} min: ${told}; ${files}`,

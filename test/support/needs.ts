@@ -8,7 +8,16 @@ import { existsSync } from 'node:fs'
  *   test.skipIf(!needs('clamd'))('clamd finds …', …)
  */
 export function needs(...programs: readonly string[]): boolean {
-  const absent = programs.filter(program => spawnSync('which', [program]).status !== 0)
+  return noneAbsent(programs.filter(program => spawnSync('which', [program]).status !== 0))
+}
+
+/** Is this module installed for Debian's Python? As `needs`. */
+export function needsPython(module: string): boolean {
+  const found = spawnSync('/usr/bin/python3', ['-c', `import ${module}`]).status === 0
+  return noneAbsent(found ? [] : [`python3-${module}`])
+}
+
+function noneAbsent(absent: readonly string[]): boolean {
   if (absent.length === 0) return true
   if (process.env.CI) throw new Error(`not installed, and CI must not skip: ${absent.join(', ')}`)
   console.warn(`skipped: ${absent.join(', ')} not installed`)

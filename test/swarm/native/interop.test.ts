@@ -1,19 +1,20 @@
 /** The wire as others speak it: every client as seeder and as leecher, identical bytes. aria2 is in the contract of every engine. */
-import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
-import { networkInterfaces, tmpdir } from 'node:os'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { Child } from '../../../bench/engine/processes.ts'
+import { transmissionHost } from '../../../bench/engine/transmission.ts'
 import { freePort } from '../../../bench/processes.ts'
 import { MiB, minute } from '../../../src/core/units.ts'
 import type { PeerAddress } from '../../../src/swarm/engine.ts'
 import { startNativeEngine } from '../../../src/swarm/native/engine.ts'
 import { startWebtorrentEngine } from '../../../src/swarm/webtorrent/engine.ts'
 import { makeArtifact, withAnnounce } from '../../support/artifact.ts'
+import { needs, needsPython } from '../../support/needs.ts'
 import { startPeerList } from '../../support/peer-list.ts'
 import { holdsExactly, Lab } from '../contract/lab.ts'
 
@@ -38,7 +39,7 @@ describe('the webtorrent engine', () => {
   })
 })
 
-describe.skipIf(!runs('/usr/bin/python3', '-c', 'import libtorrent'))('libtorrent', () => {
+describe.skipIf(!needsPython('libtorrent'))('libtorrent', () => {
   const script = fileURLToPath(new URL('../../../bench/engine/libtorrent-member.py', import.meta.url))
 
   async function libtorrent(holds: boolean): Promise<{ child: Child; address: PeerAddress; file: string }> {
@@ -68,8 +69,8 @@ describe.skipIf(!runs('/usr/bin/python3', '-c', 'import libtorrent'))('libtorren
 })
 
 // It takes no peers on loopback addresses: only where this machine has another one.
-const host = ownAddress()
-describe.skipIf(host === undefined || !runs('transmission-cli', '--version'))('transmission', () => {
+const host = transmissionHost()
+describe.skipIf(host === undefined || !needs('transmission-cli'))('transmission', () => {
   async function transmission(holds: boolean, peers: readonly PeerAddress[]) {
     const { directory, torrent, file } = await scratch(holds, peers)
     const port = await freePort()
@@ -128,18 +129,4 @@ async function answers({ host, port }: PeerAddress): Promise<boolean> {
   )
   socket.destroy()
   return answered
-}
-
-function runs(command: string, ...args: string[]): boolean {
-  try {
-    execFileSync(command, args, { stdio: 'ignore' })
-    return true
-  } catch {
-    return false
-  }
-}
-
-function ownAddress(): string | undefined {
-  const all = Object.values(networkInterfaces()).flatMap(infos => infos ?? [])
-  return all.find(({ family, internal }) => family === 'IPv4' && !internal)?.address
 }
