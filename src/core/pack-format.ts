@@ -22,6 +22,9 @@ export const packMagic = Buffer.from('SIGMESH1', 'latin1')
 export const packHeaderBytes = packMagic.length + 4
 export const indexLimitBytes = 64 * MiB
 export const packLimitFiles = 200_000
+/** A pack that unpacks to more than this has to be some bytes itself: zstd makes 10 GB of 300 KB, and signatures do not. */
+export const ratioFreeBytes = 256 * MiB
+export const ratioLimit = 1000
 /** log2 of the largest zstd window: 8 MiB of memory for a reader, whatever a frame asks for. */
 export const frameWindowLog = 23
 
@@ -64,6 +67,10 @@ export function comparePaths(a: string, b: string): number {
  */
 export function encodePackHead(files: readonly PackFile[]): Buffer {
   checkFiles(files)
+  checkRatio(
+    files,
+    files.reduce((sum, { frame }) => sum + frame, 0),
+  )
   const index = encodeFiles(files, packEntry)
   if (index.length > indexLimitBytes) throw tooMuch(`its index has ${index.length} bytes`, `${indexLimitBytes}`)
   const header = Buffer.alloc(packHeaderBytes)
@@ -101,6 +108,7 @@ export function decodeIndex(index: Uint8Array, frameBytes: number, limits: PackL
     if (left < 0) break
   }
   if (left !== 0) throw malformed(`does not have the ${frameBytes} bytes of frames that its index promises`)
+  checkRatio(files, frameBytes)
   return files
 }
 
@@ -206,6 +214,12 @@ function checkFiles(files: readonly ContentFile[]): void {
     if (previous && Buffer.compare(previous, bytes) >= 0) throw malformed(`is not sorted at ${JSON.stringify(path)}`)
     previous = bytes
   }
+}
+
+function checkRatio(files: readonly ContentFile[], frameBytes: number): void {
+  const unpacked = files.reduce((sum, { length }) => sum + length, 0)
+  if (unpacked > ratioFreeBytes && unpacked > frameBytes * ratioLimit)
+    throw tooMuch(`its ${frameBytes} bytes unpack to ${unpacked}`, `${ratioLimit} times as many`)
 }
 
 function malformed(detail: string): ContentError {

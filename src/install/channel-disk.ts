@@ -9,7 +9,7 @@ import type { ContentFile } from '../core/pack-format.ts'
 import type { Release } from '../core/release.ts'
 import { JsonFile } from '../store/json-file.ts'
 import { Caretaker } from './caretaker.ts'
-import type { FileOutlet } from './file-outlet.ts'
+import { type FileOutlet, isPlain } from './file-outlet.ts'
 import {
   emptyRecord,
   heldDirectories,
@@ -142,8 +142,10 @@ export class ChannelDisk {
     if (!this.#outlet) return false
     const tree = this.caretaker.tree(release)
     const files = await contentOf(tree)
-    // A damaged tree has nothing to give; it is installed again.
-    return files ? this.#outlet.deliver(tree.directory, files, await this.#knownNames(record)) : false
+    // A damaged tree has nothing to give; it is installed again. One with directories was installed when the action was another.
+    return files?.every(({ path }) => isPlain(path))
+      ? this.#outlet.deliver(tree.directory, files, await this.#knownNames(record))
+      : false
   }
 
   /** Names that we have put into the directory, or were about to. */

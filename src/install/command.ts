@@ -19,6 +19,8 @@ export interface Command {
   readonly account?: Account | undefined
   /** Most bytes of address space, for each process of it. Default: no limit. */
   readonly memoryBytes?: number
+  /** What it leaves running in its group ends with it. Default: lives on, as a service does that a reload starts. */
+  readonly leavesNothing?: boolean
 }
 
 export interface Account {
@@ -67,7 +69,10 @@ export async function runCommand(
   const stop = new AbortController()
   try {
     const ending = await Promise.race([ended, expiry(timeoutMs, stop.signal), aborted(signal, stop.signal)])
-    if (ending !== undefined) return { ...ending, output: await output.text() }
+    if (ending !== undefined) {
+      if (command.leavesNothing) signalGroup(child, 'SIGKILL')
+      return { ...ending, output: await output.text() }
+    }
     await killGroup(child, ended)
     signal.throwIfAborted()
     return { ok: false, exited: false, ending: `no end within ${formatSpan(timeoutMs)}`, output: await output.text() }
@@ -138,7 +143,10 @@ async function killGroup(child: ChildProcess, ended: Promise<unknown>): Promise<
   await Promise.race([ended, expiry(graceMs, grace.signal)])
   grace.abort()
   signalGroup(child, 'SIGKILL') // also when the leader has gone: the others may ignore SIGTERM
-  await ended
+  // What hangs in the kernel, on a dead network file system, does not hear even that.
+  const patience = new AbortController()
+  await Promise.race([ended, expiry(graceMs, patience.signal)])
+  patience.abort()
 }
 
 function signalGroup({ pid }: ChildProcess, name: 'SIGTERM' | 'SIGKILL'): void {

@@ -80,6 +80,7 @@ export async function runTest(config: ConsumerConfig, directory: string, about: 
     argv: fillIn(config.test, subject),
     timeoutMs: test_timeout_s * second,
     memoryBytes: test_memory_mib * MiB,
+    leavesNothing: true,
     directory,
     account: isRoot() ? await findAccount(test_user, signal) : undefined,
   }

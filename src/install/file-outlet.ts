@@ -19,7 +19,7 @@
  */
 import { createHash } from 'node:crypto'
 import { constants } from 'node:fs'
-import { type FileHandle, lstat, open, readdir, rename, stat, unlink } from 'node:fs/promises'
+import { type FileHandle, lstat, open, opendir, rename, stat, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ContentError, InstallError } from '../core/errors.ts'
 import type { ContentFile } from '../core/pack-format.ts'
@@ -67,13 +67,13 @@ export class FileOutlet {
     for (const file of files) {
       const { path: name } = file
       const shown = JSON.stringify(name)
-      if (name.includes('/'))
+      if (!isPlain(name))
         throw new InstallError(
           'install_failed',
           `the action "files" takes no directories, and the release has ${shown}`,
         )
-      if (known.has(name)) continue
       const there = await lstatIfThere(join(this.path, name))
+      if (known.has(name) && !there?.isDirectory()) continue
       if (there && !(there.isFile() && there.size === file.length && (await this.#hasContent(file))))
         throw new InstallError('install_failed', `${shown} in ${this.path} is not from sigmesh; move it away`)
     }
@@ -87,6 +87,7 @@ export class FileOutlet {
    */
   async deliver(from: string, files: readonly ContentFile[], known: ReadonlySet<string>): Promise<boolean> {
     await this.#removeLeftovers()
+    if (!files.every(({ path }) => isPlain(path))) throw new Error('unreachable: a directory in what was checked')
     const copies: { readonly copy: string; readonly to: string }[] = []
     try {
       for (const file of files) {
@@ -103,7 +104,8 @@ export class FileOutlet {
     for (const { copy, to } of copies) await onDisk(to, () => rename(copy, to))
     const kept = new Set(files.map(({ path }) => path))
     let changed = copies.length > 0
-    for (const name of known) if (!kept.has(name)) changed = (await unlinkIfThere(join(this.path, name))) || changed
+    for (const name of known)
+      if (!kept.has(name) && isPlain(name)) changed = (await unlinkIfThere(join(this.path, name))) || changed
     if (changed) await syncDirectory(this.path)
     return changed
   }
@@ -128,9 +130,17 @@ export class FileOutlet {
     return undefined
   }
 
-  async #hasContent({ path: name, sha256 }: ContentFile): Promise<boolean> {
+  /** Whoever owns the directory may have put something else there since we looked. */
+  async #hasContent({ path: name, sha256, length }: ContentFile): Promise<boolean> {
     const location = join(this.path, name)
-    return onDisk(location, async () => (await hashOf(location)) === sha256)
+    return onDisk(location, async () => {
+      try {
+        return (await hashOf(location, length)) === sha256
+      } catch (error) {
+        if (isSystemError(error, 'ENOENT', 'ELOOP', 'ENXIO')) return false
+        throw error
+      }
+    })
   }
 
   async #copy(from: string, to: string, file: ContentFile): Promise<void> {
@@ -152,9 +162,17 @@ export class FileOutlet {
 
   /** Never a directory: in one of another user, a walk down could be led elsewhere. */
   async #removeLeftovers(): Promise<void> {
-    for (const name of await onDisk(this.path, () => readdir(this.path)))
-      if (isTemporaryName(name)) await unlinkIfThere(join(this.path, name))
+    await onDisk(this.path, async () => {
+      // One by one: there may be any number of names that are not ours.
+      for await (const entry of await opendir(this.path))
+        if (isTemporaryName(entry.name) && !entry.isDirectory()) await unlinkIfThere(join(this.path, entry.name))
+    })
   }
+}
+
+/** A name in the directory itself. */
+export function isPlain(path: string): boolean {
+  return !path.includes('/')
 }
 
 async function copyBytes(source: FileHandle, copy: FileHandle): Promise<string> {

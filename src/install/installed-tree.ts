@@ -44,7 +44,7 @@ export async function findDeepDamage(tree: InstalledTree, signal?: AbortSignal):
   return (
     shallow ??
     eachFile(tree, async (file, location) => {
-      const found = await hashOf(location, signal)
+      const found = await hashOf(location, file.length, signal)
       return found === file.sha256 ? undefined : `${location} does not have the signed SHA-256`
     })
   )
@@ -72,7 +72,7 @@ async function eachFile(
       try {
         return await look(file, location)
       } catch (error) {
-        if (isSystemError(error, 'ENOENT', 'ENOTDIR', 'ELOOP', 'EACCES')) return `${location}: ${error.code}`
+        if (isSystemError(error, 'ENOENT', 'ENOTDIR', 'ELOOP', 'EACCES', 'ENXIO')) return `${location}: ${error.code}`
         throw error
       }
     })
@@ -81,15 +81,23 @@ async function eachFile(
   return undefined
 }
 
-/** SHA-256 of a regular file; a link is not followed. What the disk throws passes through. */
-export async function hashOf(location: string, signal?: AbortSignal): Promise<Sha256> {
-  await using handle = await open(location, constants.O_RDONLY | constants.O_NOFOLLOW)
+/**
+ * SHA-256 of a regular file of `length` bytes, however it changes meanwhile; a link is not followed, a pipe is not waited for.
+ *
+ * @returns undefined when it is something else. What the disk throws passes through. An aborted `signal` rejects with its reason.
+ */
+export async function hashOf(location: string, length: number, signal?: AbortSignal): Promise<Sha256 | undefined> {
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants
+  await using handle = await open(location, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+  const status = await handle.stat()
+  if (!status.isFile() || status.size !== length) return undefined
   const hash = createHash('sha256')
-  const chunk = Buffer.allocUnsafe(chunkBytes)
-  for (let at = 0; ; at += chunkBytes) {
+  const chunk = Buffer.allocUnsafe(Math.min(chunkBytes, length))
+  for (let at = 0; at < length; at += chunk.length) {
     signal?.throwIfAborted()
-    const filled = await readAt(handle, chunk, at)
-    hash.update(chunk.subarray(0, filled))
-    if (filled < chunkBytes) return hash.digest('hex') as Sha256
+    const wanted = chunk.subarray(0, Math.min(chunk.length, length - at))
+    if ((await readAt(handle, wanted, at)) < wanted.length) return undefined
+    hash.update(wanted)
   }
+  return hash.digest('hex') as Sha256
 }

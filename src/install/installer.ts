@@ -27,6 +27,7 @@ import {
   refusalOf,
   type Standing,
 } from './install-record.ts'
+import { refuseLedPath } from './led-path.ts'
 import { ReleaseRoot } from './release-root.ts'
 import { checkLimits, needsOf } from './space.ts'
 import { unpack } from './unpack.ts'
@@ -74,6 +75,7 @@ export async function openInstaller(channel: string, target: InstallTarget, part
 
 async function openOutlet({ action, path, releases, owner, mode = '0644' }: InstallTarget) {
   if (action !== 'files') return undefined
+  await refuseLedPath(path, 'others')
   if (releases === undefined) throw new TypeError('the action "files" needs a directory for its releases')
   const account = owner === undefined ? undefined : await findAccount(owner, new AbortController().signal)
   return new FileOutlet(path, { owner: account, mode: Number.parseInt(mode, 8) })

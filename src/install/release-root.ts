@@ -18,6 +18,7 @@ import { InstallError } from '../core/errors.ts'
 import { isSystemError, onDisk } from '../store/disk-error.ts'
 import { makeDirectory, removeLeftovers, removeTree, renameDurably, replaceSymlink } from '../store/durable.ts'
 import { directoryPattern } from './install-record.ts'
+import { refuseLedPath } from './led-path.ts'
 import { directoryMode } from './unpack.ts'
 
 export class ReleaseRoot {
@@ -39,7 +40,9 @@ export class ReleaseRoot {
 
   /** @throws InstallError `install_failed`, StoreError. */
   async makeDirectories(): Promise<void> {
+    await refuseLedPath(this.path, 'root')
     await makeReadableDirectory(this.path)
+    await refuseLedPath(this.path, 'root') // somebody may have made it in the meantime
     await makeOwnDirectory(this.#releases, directoryMode)
     await makeOwnDirectory(this.control, 0o700)
   }

@@ -12,9 +12,12 @@ import {
   indexLimitBytes,
   type PackFile,
   packHeaderBytes,
+  ratioFreeBytes,
+  ratioLimit,
   readIndexLength,
 } from '../../src/core/pack-format.ts'
 import { pathChecker, pathFault } from '../../src/core/pack-path.ts'
+import { MiB } from '../../src/core/units.ts'
 
 const limits = { files: 1000, bytes: 1e9 }
 const entry = (path: string, change: Partial<PackFile> = {}): PackFile => ({
@@ -124,7 +127,7 @@ describe('an index', () => {
       path: name,
       mode: fc.constantFrom(0o644 as const, 0o755 as const),
       length: fc.nat(),
-      frame: fc.integer({ min: 1, max: 2 ** 31 }),
+      frame: fc.integer({ min: 2 ** 22, max: 2 ** 31 }), // no bomb, whatever the length
       sha256: fc.constant(sha256(Buffer.from('x'))),
     })
     const files = fc.uniqueArray(file, { selector: ({ path }) => path.normalize('NFD').toLowerCase(), minLength: 1 })
@@ -140,6 +143,18 @@ describe('an index', () => {
       }),
       { seed: 11, numRuns: 300 },
     )
+  })
+
+  test.each([
+    [ratioFreeBytes, 1, 'accepted'],
+    [ratioFreeBytes + 1, 1, 'pack_limit'],
+    [ratioLimit * MiB, MiB, 'accepted'],
+    [ratioLimit * MiB + 1, MiB, 'pack_limit'],
+  ])('that promises %i bytes out of %i: %s, for whoever writes it and whoever reads it', (length, frame, code) => {
+    const file = entry('a', { length, frame })
+    const index = Buffer.from(`{"files":[${JSON.stringify(file, ['path', 'mode', 'length', 'sha256', 'frame'])}]}`)
+    expect(codeOf(() => encodePackHead([file]))).toBe(code)
+    expect(codeOf(() => decodeIndex(index, frame, { files: 1, bytes: 1e12 }))).toBe(code)
   })
 
   test('any byte that differs from the canonical form is refused, or is another canonical index', () => {

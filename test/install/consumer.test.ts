@@ -61,6 +61,19 @@ describe('the test command', () => {
     expect(await readFile(out, 'utf8')).toMatch(/^one 1 \{unknown\} \.\nnone\n$/)
   })
 
+  test('leaves nothing running behind it', async () => {
+    const it = await bench({ test: shell('sleep 300 & echo "pid=$!"; exit 1') })
+    const { message } = await it.install(releaseOf(one)).catch(caught => caught)
+    const pid = Number(/pid=(\d+)/.exec(message)![1])
+    await expect.poll(() => isRunning(pid)).toBe(false)
+  })
+
+  test('whose machine failed says so by exit status 75, and the release is tried again', async () => {
+    const it = await bench({ test: shell('exit 75') })
+    await expect(it.install(releaseOf(one))).rejects.toMatchObject({ code: 'install_test_failed' })
+    expect(await it.installer.eligible([releaseOf(one).release])).toHaveLength(1)
+  })
+
   test.runIf(isRoot)('runs as somebody else when the daemon is root, without its groups', async () => {
     const it = await bench({ test: shell('echo "$(id -u) $(id -G)"; touch ./evil; exit 1'), test_user: 'daemon' })
     await expect(it.install(releaseOf(one))).rejects.toThrow(/exit status 1: 1 1 touch: .*Permission denied$/)
@@ -156,6 +169,26 @@ describe.each(['reload', 'health'] as const)('a %s command that fails', name => 
   })
 })
 
+test('a reload that says by exit status 75 that no consumer runs: the release stays, and is loaded and judged when one does', async () => {
+  const dir = await scratchDir()
+  const it = await bench({
+    reload: shell(`test -e ${dir}/runs || exit 75`),
+    health: shell(`test "$SIGMESH_SEQUENCE" = 2 -o ! -e ${dir}/runs`),
+    health_timeout_s: 0.2,
+  })
+  await expect(it.install(releaseOf(one, 1))).rejects.toMatchObject({ code: 'reload_failed' })
+  await expect(it.install(releaseOf(two, 2))).rejects.toMatchObject({ code: 'reload_failed' })
+  expect(await it.installer.installed()).toMatchObject({ sequence: 2 })
+  await expect(it.installer.finishReload(signal)).rejects.toMatchObject({ code: 'reload_failed' })
+  expect(await readRecord(it.path)).toMatchObject({ reloadPending: true, refused: null })
+  await writeFile(join(dir, 'runs'), '')
+  await it.installer.finishReload(signal)
+  expect(await readRecord(it.path)).toMatchObject({ reloadPending: false, installed: { sequence: 2 } })
+  // A consumer that runs, and does not work with what comes next, is the judge again.
+  await expect(it.install(releaseOf(three, 3))).rejects.toMatchObject({ code: 'install_rolled_back' })
+  expect(await inForce(it.path)).toEqual(expected(two))
+})
+
 describe('the health command', () => {
   test('is tried again until its deadline: a consumer takes its time to load', async () => {
     const dir = await scratchDir()
@@ -219,3 +252,9 @@ describe('an admin', () => {
     expect(await eligible()).toEqual([1, 2])
   })
 })
+
+/** A dead process that nobody has asked after yet (`Z`) is none. */
+async function isRunning(pid: number): Promise<boolean> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => 'State:\tZ')
+  return !/^State:\tZ/m.test(status)
+}

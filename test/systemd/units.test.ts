@@ -38,6 +38,15 @@ describe.skipIf(!needs('systemd-analyze'))('systemd-analyze', () => {
     expect(verify(unit, read(unit))).toBe('')
   })
 
+  test('verify has nothing to say about the drop-in for clamd', () => {
+    const [name, dropIn] = ['sigmesh-clamd.service', read('sigmesh-node.clamav.conf')]
+    mkdirSync(join(directory, `${name}.d`))
+    writeFileSync(join(directory, `${name}.d`, 'clamav.conf'), dropIn)
+    expect(verify(name, read('sigmesh-node.service'))).toBe('')
+    writeFileSync(join(directory, `${name}.d`, 'clamav.conf'), `${dropIn}ProtectEverything=yes\n`)
+    expect(verify(name, read('sigmesh-node.service'))).toContain('ProtectEverything')
+  })
+
   test('verify would speak up about a key that does not exist', () => {
     expect(verify('wrong.service', `${read(units[0])}\n[Service]\nProtectEverything=yes\n`)).toContain(
       'ProtectEverything',
