@@ -1,14 +1,20 @@
 import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { Readable } from 'node:stream'
-import { KiB } from '../core/units.ts'
+import { KiB, second } from '../core/units.ts'
+import { framePayloadBytes, type Limiter, onTheLine } from '../swarm/limits/limiter.ts'
 import type { ByteRange } from './byte-range.ts'
 
 const chunkBytes = 128 * KiB
+/** Under a limit a chunk is worth so much time of it: what leaves in one go is what the others on the line have to wait for. */
+const pacedMs = 10
+const smallestPacedBytes = 2 * framePayloadBytes
 
 export interface ArtifactStreamOptions {
   readonly range: ByteRange
   readonly pieceLength: number
+  /** All of them have to let every byte pass. */
+  readonly limiters: readonly Limiter[]
   /** Asked before a byte of each piece: may it be sent still? */
   keeps(piece: number): boolean
   /** Hears of every chunk that goes out. */
@@ -39,10 +45,11 @@ export class ArtifactStream extends Readable {
   readonly #handle: FileHandle
   readonly #options: ArtifactStreamOptions
   #at: number
+  readonly #over = new AbortController()
 
   /** @param handle Closed with the stream. */
   constructor(handle: FileHandle, options: ArtifactStreamOptions) {
-    super({ highWaterMark: chunkBytes })
+    super({ highWaterMark: options.limiters.length > 0 ? smallestPacedBytes : chunkBytes })
     this.#handle = handle
     this.#options = options
     this.#at = options.range.start
@@ -57,11 +64,12 @@ export class ArtifactStream extends Readable {
   }
 
   async #next(): Promise<Buffer | null> {
-    const { range, pieceLength, keeps, sent } = this.#options
+    const { range, pieceLength, limiters, keeps, sent } = this.#options
     if (this.#at >= range.end) return null
     const piece = Math.floor(this.#at / pieceLength)
+    const wanted = Math.min(this.#pacedBytes(), range.end - this.#at, (piece + 1) * pieceLength - this.#at)
+    for (const limiter of limiters) await limiter.pass(onTheLine(wanted), this.#over.signal)
     if (!keeps(piece)) throw new Error(`the lease on piece ${piece} is over`)
-    const wanted = Math.min(chunkBytes, range.end - this.#at, (piece + 1) * pieceLength - this.#at)
     const { bytesRead, buffer } = await this.#handle.read(Buffer.allocUnsafe(wanted), 0, wanted, this.#at)
     if (bytesRead === 0) throw new Error('the artifact has become shorter')
     this.#at += bytesRead
@@ -69,7 +77,15 @@ export class ArtifactStream extends Readable {
     return buffer.subarray(0, bytesRead)
   }
 
+  /** Whole frames. */
+  #pacedBytes(): number {
+    const slowest = Math.min(...this.#options.limiters.map(({ bytesPerSecond }) => bytesPerSecond))
+    const frames = Math.floor((slowest * pacedMs) / second / framePayloadBytes)
+    return Math.min(chunkBytes, Math.max(smallestPacedBytes, frames * framePayloadBytes))
+  }
+
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    this.#over.abort(new Error('the transfer has ended'))
     this.#options.ended(this.#options.range.end - this.#at)
     // A read under way ends first: closing waits for it.
     this.#handle.close().then(

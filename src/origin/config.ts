@@ -9,13 +9,18 @@
  *   certificate = "/etc/sigmesh/origin.pem"
  *   key = "/etc/sigmesh/origin.key"
  *
+ *   [sites.berlin]
+ *   wan_down = "8Mbit"                                   # docs/limits.md
+ *
  *   [listen]
  *   address = "0.0.0.0"
  *   port = 8400
  */
-import { wholeNumber, z } from '../core/schema.ts'
+import { siteName, wholeNumber, z } from '../core/schema.ts'
 import { minute, second } from '../core/units.ts'
 import { originUrl } from '../swarm/identity/join-token.ts'
+import { rateOf } from '../swarm/limits/rate-text.ts'
+import { timetableKeys } from '../swarm/limits/timetable.ts'
 
 const absolutePath = z.string().regex(/^\/[^\0]*$/, 'expected an absolute path')
 
@@ -53,6 +58,13 @@ const limits = z
   })
   .prefault({})
 
+const site = z.strictObject({
+  /** What all nodes of the site together may take over their line: docs/limits.md. */
+  ...timetableKeys({ wan_down: rateOf('256kbit') }),
+  /** Whether releases that were published with `--emergency` pass it by. */
+  emergency_overrides: z.boolean().default(false),
+})
+
 export const originConfig = z.strictObject({
   repository: absolutePath,
   /** The keys of snapshot and timestamp, and no others: with them `sigmeshd origin` signs both again before they expire. */
@@ -67,6 +79,8 @@ export const originConfig = z.strictObject({
   /** `required`: seats, tracker, artifacts and reports are for nodes that have joined. `open`: for whoever reaches the port. */
   join: z.enum(['required', 'open']).default('required'),
   seats_per_site: wholeNumber.min(1).max(64).default(5),
+  /** By name; `*` is each one that is not named. */
+  sites: z.record(z.union([siteName, z.literal('*')]), site).default({}),
   lease_ms: wholeNumber
     .min(300)
     .max(10 * minute)

@@ -16,7 +16,9 @@ import type { OriginConfig } from './config.ts'
 import type { Doorkeeper } from './doorkeeper.ts'
 import type { Egress } from './egress.ts'
 import { notFound, refuse } from './http-server.ts'
+import type { Paces } from './paces.ts'
 import type { SeatBook } from './seat-book.ts'
+import type { SiteLimits } from './site-limits.ts'
 import { SmallFiles } from './small-files.ts'
 
 export interface FileParts {
@@ -24,6 +26,8 @@ export interface FileParts {
   readonly config: Pick<OriginConfig, 'repository' | 'payloads'>
   readonly catalogue: Catalogue
   readonly seats: SeatBook
+  readonly siteLimits: SiteLimits
+  readonly paces: Paces
   readonly egress: Egress
   readonly clock: Clock
 }
@@ -106,6 +110,7 @@ async function sendArtifact(parts: FileParts, offer: Offer, request: FastifyRequ
 interface Leave {
   readonly site?: string
   readonly draw?: Draw
+  readonly token?: string
 }
 
 function admit(
@@ -122,25 +127,32 @@ function admit(
     return undefined
   }
   // Open payloads are counted for the site that shows a lease, and not refused to anybody.
-  return drawn ?? (config.payloads === 'open' ? {} : undefined)
+  if (drawn) return { ...drawn, token: String(token) }
+  return config.payloads === 'open' ? {} : undefined
 }
 
 async function openStream(
   parts: FileParts,
   { release, file }: Offer,
   range: ByteRange,
-  { site, draw }: Leave,
+  { site, draw, token }: Leave,
   welcome: () => boolean,
 ) {
-  const { egress, clock, config } = parts
+  const { egress, clock, config, paces, siteLimits } = parts
   const { sha256, length, pieceLength } = release.full
   const enforced = config.payloads === 'seats'
+  const pace = token === undefined ? undefined : paces.of(token)
+  const turn = site === undefined ? undefined : siteLimits.begin(site, release)
   const options = {
     range,
     pieceLength,
+    limiters: [pace, turn?.limiter].filter(limiter => limiter !== undefined),
     keeps: (piece: number) => !enforced || (welcome() && draw!.keeps(piece, clock.monotonic())),
     sent: (bytes: number) => egress.sent(site, sha256, bytes),
-    ended: (unsent: number) => draw?.refund(unsent),
+    ended: (unsent: number) => {
+      turn?.giveBack()
+      draw?.refund(unsent)
+    },
   }
   try {
     return new ArtifactStream(await openArtifact(file, length), options)

@@ -5,17 +5,21 @@
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import type { Clock } from '../core/clock.ts'
 import type { Log } from '../core/log.ts'
+import type { Release } from '../core/release.ts'
 import { nodeReport, reportUrlPath } from '../core/report.ts'
 import { siteName } from '../core/schema.ts'
 import { eventsRequest, eventsUrlPath, streamsFull } from '../swarm/events/protocol.ts'
 import { announceUrlPath, announceUrlRequest } from '../swarm/identity/join-protocol.ts'
 import { seatRequest, seatsUrlPath } from '../swarm/seats/protocol.ts'
 import type { Catalogue } from './catalogue.ts'
+import type { OriginConfig } from './config.ts'
 import { type Doorkeeper, revoked } from './doorkeeper.ts'
 import type { EventStreams } from './event-streams.ts'
 import { notFound, refuse, refuseIdentity } from './http-server.ts'
+import type { Paces } from './paces.ts'
 import type { ReportStore } from './report-store.ts'
 import { parseHave, type SeatBook } from './seat-book.ts'
+import type { SiteLimits } from './site-limits.ts'
 import { lanAddress, siteKey } from './sites.ts'
 import type { Tracker } from './tracker.ts'
 
@@ -23,6 +27,9 @@ export interface NodeParts {
   readonly door: Doorkeeper
   readonly catalogue: Catalogue
   readonly seats: SeatBook
+  readonly siteLimits: SiteLimits
+  readonly paces: Paces
+  readonly config: Pick<OriginConfig, 'payloads'>
   readonly tracker: Tracker
   readonly reports: ReportStore
   readonly events: EventStreams
@@ -35,24 +42,33 @@ const crowdedSeconds = 5 * 60
 
 export function addNodeRoutes(
   app: FastifyInstance,
-  { door, catalogue, seats, tracker, reports, events, clock, log }: NodeParts,
+  { door, catalogue, seats, siteLimits, paces, config, tracker, reports, events, clock, log }: NodeParts,
 ): void {
   const preParsing = door.forNodes
 
   app.post(seatsUrlPath, { preParsing }, async (request, reply) => {
     const parsed = seatRequest.safeParse(request.body)
     if (!parsed.success) return refuse(reply, 400, 'bad_request')
-    const { node, artifact: sha256, want, lan, seat: token } = parsed.data
+    const { node, artifact: sha256, want, lan, pace, seat: token } = parsed.data
     if (!door.speaksFor(request, parsed.data)) return otherNode(reply)
-    const artifact = (await catalogue.bySha256(sha256))?.release.full
-    if (!artifact) return refuse(reply, 404, 'unknown_artifact')
+    const release = (await catalogue.bySha256(sha256))?.release
+    if (!release) return refuse(reply, 404, 'unknown_artifact')
+    const artifact = release.full
     const have = parseHave(artifact, parsed.data.have)
     if (!have) return refuse(reply, 400, 'bad_request')
     const site = siteKey(parsed.data.site, request.ip, lan && lanAddress(lan, request.ip))
     const answer = seats.ask({ node, site, artifact, have, want, token })
     if (token !== undefined && want && answer.seat !== token) log.debug({ node, site, sha256 }, 'a lease is over')
-    return reply.header('cache-control', 'no-store').send(answer)
+    if (answer.seat !== null) paces.ask(answer.seat, pace, clock.monotonic())
+    return reply.header('cache-control', 'no-store').send({ ...answer, ...partOf(site, release) })
   })
+
+  /** Who serves the bytes itself paces them; else each seat has to do it, for its part. */
+  const partOf = (site: string, release: Release): { pace?: number } => {
+    const limit = config.payloads === 'open' ? siteLimits.of(site, release) : Number.POSITIVE_INFINITY
+    if (limit === Number.POSITIVE_INFINITY) return {}
+    return { pace: Math.max(1, Math.floor(limit / Math.max(1, seats.working(site)))) }
+  }
 
   app.get<{ Params: { site: string } }>('/announce/:site', { preParsing: door.forAnnounces }, (request, reply) => {
     const { site } = request.params

@@ -35,9 +35,11 @@ import { createHttpServer, notFound } from './http-server.ts'
 import { addJoinRoutes } from './join-routes.ts'
 import { NodeRegistry } from './node-registry.ts'
 import { addNodeRoutes } from './node-routes.ts'
+import { Paces } from './paces.ts'
 import { ReportStore } from './report-store.ts'
 import { watchRepository } from './repository-watch.ts'
 import { SeatBook } from './seat-book.ts'
+import { SiteLimits } from './site-limits.ts'
 import { isThisMachine } from './sites.ts'
 import { readTlsPair, watchTlsFiles } from './tls-files.ts'
 import { Tracker } from './tracker.ts'
@@ -97,6 +99,9 @@ export async function startOrigin(
       leaseMs: config.lease_ms,
       mostNodes: config.limits.nodes_per_site,
     }
+    const siteLimits = new SiteLimits(config.sites, clock)
+    started.push(siteLimits)
+    const paces = new Paces()
     const seats = new SeatBook(rules, config.limits.deals, clock)
     const tracker = new Tracker({
       intervalMs: config.announce_interval_s * second,
@@ -125,9 +130,9 @@ export async function startOrigin(
     })
     started.push(events) // ends before the server, which would wait for its streams
     started.push(expelRevoked({ registry, seats, tracker, events, clock, log }))
-    addFileRoutes(app, { door, config, catalogue, seats, egress, clock })
+    addFileRoutes(app, { door, config, catalogue, seats, siteLimits, paces, egress, clock })
     addJoinRoutes(app, { admission, clock, log })
-    addNodeRoutes(app, { door, catalogue, seats, tracker, reports, events, clock, log })
+    addNodeRoutes(app, { door, catalogue, seats, siteLimits, paces, config, tracker, reports, events, clock, log })
     const stats = () => ({
       artifactBytes: egress.total,
       egress: egress.view(),

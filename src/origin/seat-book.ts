@@ -52,7 +52,7 @@ export class SeatBook {
   readonly #byNumber = new Map<number, OpenDeal>()
   /** By site and artifact, the longest silent first. */
   readonly #deals = new Map<string, OpenDeal>()
-  readonly #dealsOfSite = new Map<string, number>()
+  readonly #dealsOfSite = new Map<string, Set<OpenDeal>>()
   #lastNumber = 0
   #bytes = 0
 
@@ -93,6 +93,12 @@ export class SeatBook {
     }
   }
 
+  /** Seats of a site that have something to fetch, over all artifacts. */
+  working(site: string): number {
+    const deals = [...(this.#dealsOfSite.get(site) ?? [])]
+    return deals.reduce((sum, { deal }) => sum + deal.view().seats.filter(({ pieces }) => pieces.length > 0).length, 0)
+  }
+
   /** Living deals, for the log and for tests. */
   view() {
     const now = this.#clock.monotonic()
@@ -104,8 +110,9 @@ export class SeatBook {
   }
 
   #open(key: string, site: string, artifact: Artifact, now: number): OpenDeal | undefined {
-    const ofSite = this.#dealsOfSite.get(site) ?? 0
-    if (this.#deals.size >= this.#mostDeals || ofSite >= mostDealsPerSite || this.#bytes >= mostBytes) return undefined
+    const ofSite = this.#dealsOfSite.get(site) ?? new Set()
+    if (this.#deals.size >= this.#mostDeals || ofSite.size >= mostDealsPerSite || this.#bytes >= mostBytes)
+      return undefined
     const number = ++this.#lastNumber
     const newToken = () => `${number.toString(36)}.${randomBytes(18).toString('base64url')}`
     const deal = new Deal(artifact, this.#rules, newToken, now)
@@ -121,7 +128,7 @@ export class SeatBook {
       nodes: 0,
       heardAt: now,
     }
-    this.#dealsOfSite.set(site, ofSite + 1)
+    this.#dealsOfSite.set(site, ofSite.add(open))
     this.#byNumber.set(number, open)
     this.#deals.set(key, open)
     this.#bytes += open.bytes
@@ -141,9 +148,9 @@ export class SeatBook {
       this.#byNumber.delete(open.number)
       this.#recount(open, 0)
       this.#bytes -= open.bytes
-      const ofSite = this.#dealsOfSite.get(open.site)! - 1
-      if (ofSite > 0) this.#dealsOfSite.set(open.site, ofSite)
-      else this.#dealsOfSite.delete(open.site)
+      const ofSite = this.#dealsOfSite.get(open.site)!
+      ofSite.delete(open)
+      if (ofSite.size === 0) this.#dealsOfSite.delete(open.site)
     }
   }
 

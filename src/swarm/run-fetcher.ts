@@ -6,7 +6,7 @@ import { type Artifact, pieceSize } from '../core/artifact.ts'
 import { ContentError } from '../core/errors.ts'
 import type { PieceStore } from '../core/piece-store.ts'
 import { second } from '../core/units.ts'
-import { type Limiter, onTheLine } from './limits/limiter.ts'
+import { Limiter, onTheLine } from './limits/limiter.ts'
 import type { OriginClient } from './origin-client.ts'
 import { type BegunPiece, PieceCutter } from './piece-cutter.ts'
 import type { Run, Slice } from './slice.ts'
@@ -35,6 +35,8 @@ export class RunFetcher {
   received = 0
   /** Of these, the ones thrown away: bad, double, or of a piece that was no longer wanted. */
   wasted = 0
+  /** The part of the site's limit that this seat has. */
+  readonly share = new Limiter()
   readonly #parts: FetchParts
   readonly #slice: Slice
   readonly #streams = new Set<Stream>()
@@ -75,7 +77,7 @@ export class RunFetcher {
           if (bad) throw bad
           this.reconsider()
           // Until then nothing is read: the window closes, and the origin waits.
-          await limiter.pass(onTheLine(chunk.length), ended)
+          for (const each of [limiter, this.share]) await each.pass(onTheLine(chunk.length), ended)
         },
       })
     } catch (error) {

@@ -160,12 +160,19 @@ class Holder implements SeatHolder {
     const { client, artifact, node, site, store } = this.#parts
     const { token } = this.#slice
     const lan = this.#parts.lanAddress()
-    const request = { node, site, artifact: artifact.sha256, have: store.have.toString(), want, lan }
+    const request = { node, site, artifact: artifact.sha256, have: store.have.toString(), want, lan, ...this.#pace() }
     const answer = await client.seats(token === undefined ? request : { ...request, seat: token }, artifact, stopped)
     this.#slice.deal(answer)
+    this.#fetcher.share.setRate(answer.pace ?? Number.POSITIVE_INFINITY)
     this.#fetcher.reconsider()
     this.#changed.ring()
     return answer.nextMs
+  }
+
+  /** Told to the origin, which then sends no more than that: what it sends and we do not read yet would wait on our line. */
+  #pace(): { pace?: number } {
+    const { bytesPerSecond } = this.#parts.limiter
+    return bytesPerSecond === Number.POSITIVE_INFINITY ? {} : { pace: Math.max(1, Math.floor(bytesPerSecond)) }
   }
 
   async #waitFor(due: () => boolean, ms: number, stopped: AbortSignal): Promise<void> {

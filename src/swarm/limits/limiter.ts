@@ -138,7 +138,7 @@ export class Limiter {
 
 /** Ethernet, IPv4 and TCP with timestamps; a full frame carries so much payload. */
 const frameHeaderBytes = 66
-const framePayloadBytes = 1448
+export const framePayloadBytes = 1448
 
 /** What `payload` bytes of a long TCP stream cost the line, frame headers included: limits count what an admin sees at the router. */
 export function onTheLine(payload: number): number {

@@ -27,6 +27,8 @@ export const seatRequest = z.strictObject({
   want: z.boolean(),
   /** The address that its neighbours dial, the same as `ip=` at the tracker: tells subnets apart where the site is `auto`. */
   lan: z.union([z.ipv4(), z.ipv6()]).optional(),
+  /** Bytes a second on the line, headers included, that this node may take: it is sent no more. Left out: as fast as it goes. */
+  pace: wholeNumber.min(1).optional(),
   /** The token of the lease being renewed; left out by a node that holds none. */
   seat: z.string().max(64).optional(),
 })
@@ -43,5 +45,10 @@ export const seatAnswer = z.strictObject({
   nextMs: wholeNumber.max(600_000),
   /** How many pieces the site holds in union. */
   siteHolds: wholeNumber,
+  /**
+   * Bytes a second on the line, headers included, that this seat may take: its part of what its site may. Only where artifact bytes may
+   * come from elsewhere than the origin, which paces what it sends itself.
+   */
+  pace: wholeNumber.min(1).optional(),
 })
 export type SeatAnswer = z.infer<typeof seatAnswer>
