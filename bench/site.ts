@@ -9,7 +9,10 @@
  */
 import { parseArgs } from 'node:util'
 import { keepRow, met, printRow } from './site/figures.ts'
-import { rows } from './site/rows.ts'
+import { mannersRows } from './site/manners.ts'
+import { rows as transferRows } from './site/rows.ts'
+
+const rows = { ...transferRows, ...mannersRows }
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -4,6 +4,7 @@
  */
 import { formatBytes } from '../core/units.ts'
 import type { ChannelStatus, NodeStatus } from '../daemon/status.ts'
+import { formatRate } from '../swarm/limits/rate-text.ts'
 import { bar, instant, percent, relative, release, since, timeLeft } from './phrases.ts'
 import { printable } from './printable.ts'
 import { paint, type Style, type Tone } from './style.ts'
@@ -19,7 +20,7 @@ interface Field {
 export function renderStatus(answer: NodeStatus, style: Style): string {
   const status = printable(answer)
   const blocks = status.channels.map(channel => channelBlock(channel, status.now, style))
-  return [...blocks, nodeLine(status, style)].join(style.interactive ? '\n\n' : '\n')
+  return [...blocks, ...nodeLines(status, style)].join(style.interactive ? '\n\n' : '\n')
 }
 
 function channelBlock(channel: ChannelStatus, now: string, style: Style): string {
@@ -129,8 +130,42 @@ export function activity({ activity, activitySince, progress }: ChannelStatus, n
   ].join(', ')
 }
 
-function nodeLine(status: NodeStatus, style: Style): string {
+function nodeLines(status: NodeStatus, style: Style): string[] {
+  const lines = [
+    { name: 'traffic', text: trafficText(status) },
+    { name: 'limits', text: limitsText(status) },
+    { name: 'node', text: aboutNode(status) },
+  ]
+  if (style.interactive) return [lines.map(({ text }) => paint(style, 'faint', text)).join('\n')]
+  return lines.map(({ name, text }) => `-\t${name}\t${text}`)
+}
+
+/** By source, since the daemon's start. */
+function trafficText({ traffic: { wan, lan } }: NodeStatus): string {
+  const { payload, metadata, seats, tracker, news, reports, protocol } = wan
+  const parts = { payload, metadata, seats, tracker, news, reports, protocol }
+  const named = (way: 'bytesIn' | 'bytesOut') =>
+    Object.entries(parts)
+      .filter(([, bytes]) => bytes[way] > 0)
+      .map(([name, bytes]) => `${name} ${formatBytes(bytes[way])}`)
+      .join(', ') || 'nothing'
+  const wanText = `WAN in ${formatBytes(wan.bytesIn)} (${named('bytesIn')}), out ${formatBytes(wan.bytesOut)} (${named('bytesOut')})`
+  const known = lan.neighbours.length
+  return `${wanText}; LAN in ${formatBytes(lan.bytesIn)}, out ${formatBytes(lan.bytesOut)}, ${known} ${known === 1 ? 'neighbour' : 'neighbours'}`
+}
+
+export function limitsText({ limits }: Pick<NodeStatus, 'limits'>): string {
+  const names = { wan_down: 'WAN down', lan_up: 'LAN up', lan_down: 'LAN down' } as const
+  return Object.entries(names)
+    .map(([key, name]) => {
+      const { bytesPerSecond, window } = limits[key as keyof typeof names]
+      const rate = formatRate(bytesPerSecond ?? Number.POSITIVE_INFINITY)
+      return `${name} ${rate}${window === null ? '' : ` (window ${window})`}`
+    })
+    .join(', ')
+}
+
+function aboutNode(status: NodeStatus): string {
   const { node, site, version, engine, lanAddress, origin, startedAt, now } = status
-  const text = `${node} at site ${site}, sigmesh ${version}, engine ${engine}, LAN ${lanAddress}, origin ${origin}, up ${since(startedAt, now)}`
-  return style.interactive ? paint(style, 'faint', text) : `-\tnode\t${text}`
+  return `${node} at site ${site}, sigmesh ${version}, engine ${engine}, LAN ${lanAddress}, origin ${origin}, up ${since(startedAt, now)}`
 }

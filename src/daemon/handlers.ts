@@ -6,6 +6,7 @@ import { version } from '../core/version.ts'
 import type { Journal } from '../store/journal.ts'
 import type { SwarmEngine } from '../swarm/engine.ts'
 import type { Ear } from '../swarm/events/listen.ts'
+import type { Limits } from '../swarm/limits/limits.ts'
 import type { OriginClient } from '../swarm/origin-client.ts'
 import type { Channel } from './channel.ts'
 import { describeChannel, describeHold, describePeers } from './channel-status.ts'
@@ -14,9 +15,12 @@ import type { ControlHandlers } from './control-server.ts'
 import type { Exchanges } from './exchanges.ts'
 import type { Runner, Schedule } from './schedule.ts'
 import type { CycleResult, HistoryEntry, NodeStatus } from './status.ts'
+import { describeLimits, describeTraffic } from './traffic-status.ts'
 
 export interface NodeParts {
   readonly config: NodeConfig
+  readonly origin: OriginClient
+  readonly limits: Limits
   readonly engine: SwarmEngine
   readonly exchanges: Exchanges
   readonly channels: readonly Channel[]
@@ -26,7 +30,6 @@ export interface NodeParts {
   readonly ear: Ear | undefined
   readonly history: Journal<HistoryEntry>
   readonly clock: Clock
-  readonly origin: Pick<OriginClient, 'announceUrl'>
   /** Aborts when the daemon stops. */
   readonly ended: AbortSignal
   /** The address and port that neighbours dial. */
@@ -49,6 +52,8 @@ export function handlersOf(parts: NodeParts): ControlHandlers {
       startedAt,
       now: iso(clock.now()),
       push: describePush(parts.ear),
+      limits: describeLimits(parts.limits),
+      traffic: describeTraffic(parts.origin, engine),
       channels: channels.map(channel => describeChannel(channel, exchanges, nextCheck(channel.name, parts))),
     }),
     peers: () => channels.flatMap(channel => describePeers(channel.name, exchanges)),

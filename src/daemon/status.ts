@@ -88,6 +88,37 @@ const channelStatus = z.strictObject({
   nextCheck: time.nullable(),
 })
 
+const bothWays = z.strictObject({ bytesIn: wholeNumber, bytesOut: wholeNumber })
+const flow = bothWays.extend({ connections: wholeNumber })
+
+/** Bytes on TCP connections since the daemon's start: what the interface counts has the headers of frames on top. */
+const traffic = z.strictObject({
+  /** To and from the origin: all, and the bodies of requests and answers by purpose. */
+  wan: flow.extend({
+    payload: bothWays,
+    metadata: bothWays,
+    seats: bothWays,
+    tracker: bothWays,
+    news: bothWays,
+    reports: bothWays,
+    /** Heads of HTTP, and TLS. */
+    protocol: bothWays,
+  }),
+  /** From and to neighbours: all, and the busiest of them. */
+  lan: flow.extend({
+    neighbours: z.array(flow.extend({ address: z.string() })),
+    /** Who has connected to this node last. */
+    lastCaller: z.strictObject({ address: z.string(), at: time }).nullable(),
+  }),
+})
+
+/** In force now. Null: none. */
+const limit = z.strictObject({
+  bytesPerSecond: z.number().positive().nullable(),
+  /** The window that says so; null: what holds outside the windows. */
+  window: z.string().nullable(),
+})
+
 export const nodeStatus = z.strictObject({
   version: z.string(),
   node: nodeName,
@@ -105,6 +136,8 @@ export const nodeStatus = z.strictObject({
     state: z.enum(['off', 'connecting', 'listening', 'spared', 'waiting']),
     error: z.strictObject({ code: z.string(), message: z.string() }).nullable(),
   }),
+  limits: z.strictObject({ wan_down: limit, lan_up: limit, lan_down: limit }),
+  traffic,
   channels: z.array(channelStatus),
 })
 export type NodeStatus = z.infer<typeof nodeStatus>

@@ -31,6 +31,7 @@ import { announceUrlAnswer, announceUrlPath } from './identity/join-protocol.ts'
 import { RequestSigner } from './identity/request-signer.ts'
 import type { SigningKey } from './identity/signing-key.ts'
 import { metainfoLimitBytes } from './metainfo.ts'
+import { OriginAccount, type OriginAccountView, type Purpose } from './origin-account.ts'
 import { defaultHttpLimits, type HttpLimits, type HttpRequest, OriginHttp } from './origin-http.ts'
 import { expectRange, expectStatus, printable, turnedAway } from './origin-refusal.ts'
 import {
@@ -101,6 +102,7 @@ export class OriginClient implements Stoppable {
   readonly #talk: OriginHttp
   readonly #bulk: OriginHttp
   readonly #ear: OriginHttp
+  readonly #account = new OriginAccount()
   readonly #signer: RequestSigner | undefined
   readonly #origin: string
 
@@ -113,9 +115,9 @@ export class OriginClient implements Stoppable {
     this.#origin = url.href.replace(/\/$/, '')
     const all = { ...defaultHttpLimits, ...limits }
     const talk = Math.floor((all.connections - 1) / 2)
-    this.#talk = new OriginHttp(url, { ...all, connections: talk }, pin)
-    this.#bulk = new OriginHttp(url, { ...all, connections: all.connections - 1 - talk }, pin)
-    this.#ear = new OriginHttp(url, { ...all, ...eventsLimits, ...limits, connections: 1 }, pin)
+    this.#talk = new OriginHttp(url, { ...all, connections: talk }, this.#account, pin)
+    this.#bulk = new OriginHttp(url, { ...all, connections: all.connections - 1 - talk }, this.#account, pin)
+    this.#ear = new OriginHttp(url, { ...all, ...eventsLimits, ...limits, connections: 1 }, this.#account, pin)
     this.#signer = key && new RequestSigner(url, key, now)
   }
 
@@ -127,7 +129,7 @@ export class OriginClient implements Stoppable {
    * @throws TrustError `metadata_too_large` past `limitBytes`; DownloadError. An aborted `signal` rejects with its own reason.
    */
   async metadata(path: string, limitBytes: number, signal?: AbortSignal): Promise<Uint8Array | undefined> {
-    return this.#talk.exchange({ method: 'GET', path, signal }, async answer => {
+    return this.#talk.exchange({ purpose: 'metadata', method: 'GET', path, signal }, async answer => {
       if (answer.status === 404 || answer.status === 403) return undefined
       await expectStatus(answer, 200)
       try {
@@ -145,10 +147,13 @@ export class OriginClient implements Stoppable {
    * @throws DownloadError; `origin_length` when it is larger than this artifact's torrent can be.
    */
   async torrent(artifact: Artifact, signal?: AbortSignal): Promise<Uint8Array> {
-    return this.#talk.exchange({ method: 'GET', path: torrentUrlPath(artifact), signal }, async answer => {
-      await expectStatus(answer, 200)
-      return answer.bytes(metainfoLimitBytes(artifact))
-    })
+    return this.#talk.exchange(
+      { purpose: 'metadata', method: 'GET', path: torrentUrlPath(artifact), signal },
+      async answer => {
+        await expectStatus(answer, 200)
+        return answer.bytes(metainfoLimitBytes(artifact))
+      },
+    )
   }
 
   /**
@@ -158,7 +163,7 @@ export class OriginClient implements Stoppable {
    * @throws DownloadError; `origin_malformed` when the answer breaks the protocol or deals pieces that do not exist.
    */
   async seats(request: SeatRequest, artifact: Artifact, signal?: AbortSignal): Promise<SeatAnswer> {
-    return this.#talk.exchange(this.#signed(post(seatsUrlPath, request, signal)), async answer => {
+    return this.#talk.exchange(this.#signed(post('seats', seatsUrlPath, request, signal)), async answer => {
       await expectStatus(answer, 200)
       return readSeatAnswer(await answer.bytes(seatAnswerLimitBytes), pieceCount(artifact))
     })
@@ -166,7 +171,7 @@ export class OriginClient implements Stoppable {
 
   /** Tell the origin how a cycle ended. @throws DownloadError; the caller's cycle is over and does not fail by it. */
   async report(report: NodeReport, signal?: AbortSignal): Promise<void> {
-    await this.#talk.exchange(this.#signed(post(reportUrlPath, report, signal)), answer =>
+    await this.#talk.exchange(this.#signed(post('reports', reportUrlPath, report, signal)), answer =>
       expectStatus(answer, 200, 202, 204),
     )
   }
@@ -177,10 +182,13 @@ export class OriginClient implements Stoppable {
    * @throws DownloadError `origin_malformed` for a reply that is no tracker's, `origin_status` when the tracker refuses.
    */
   async announce(params: AnnounceParams, signal?: AbortSignal): Promise<AnnounceReply> {
-    return this.#talk.exchange(this.#signed({ method: 'GET', path: announcePath(params), signal }), async answer => {
-      await expectStatus(answer, 200)
-      return readTrackerReply(await answer.bytes(trackerReplyLimitBytes))
-    })
+    return this.#talk.exchange(
+      this.#signed({ purpose: 'tracker', method: 'GET', path: announcePath(params), signal }),
+      async answer => {
+        await expectStatus(answer, 200)
+        return readTrackerReply(await answer.bytes(trackerReplyLimitBytes))
+      },
+    )
   }
 
   /**
@@ -190,7 +198,7 @@ export class OriginClient implements Stoppable {
    * @throws DownloadError; `origin_malformed` for anything but such a stream. An aborted `signal` rejects with its own reason.
    */
   async events(request: EventsRequest, options: EventsOptions): Promise<{ retryAfterMs: number } | undefined> {
-    return this.#ear.exchange(this.#signed(post(eventsUrlPath, request, options.signal)), async answer => {
+    return this.#ear.exchange(this.#signed(post('news', eventsUrlPath, request, options.signal)), async answer => {
       const retryAfterMs = turnedAway(answer)
       if (retryAfterMs !== undefined) return { retryAfterMs }
       await expectStatus(answer, 200)
@@ -212,7 +220,7 @@ export class OriginClient implements Stoppable {
    */
   async announceUrl(artifact: Sha256, site: string, signal?: AbortSignal): Promise<string> {
     if (!this.#signer) return `${this.#origin}/announce/${encodeURIComponent(site)}`
-    return this.#talk.exchange(this.#signed(post(announceUrlPath, { artifact }, signal)), async answer => {
+    return this.#talk.exchange(this.#signed(post('tracker', announceUrlPath, { artifact }, signal)), async answer => {
       await expectStatus(answer, 200)
       const parsed = announceUrlAnswer.safeParse(parseJson(await answer.bytes(announceUrlLimitBytes)))
       if (!parsed.success) throw new DownloadError('origin_malformed', 'the origin answers with no announce URL')
@@ -240,7 +248,8 @@ export class OriginClient implements Stoppable {
       ...(options.seat === undefined ? {} : { [seatHeader]: options.seat }),
     }
     const { signal, idleTimeoutMs } = options
-    await this.#bulk.exchange(this.#signed({ method: 'GET', path, headers, signal, idleTimeoutMs }), async answer => {
+    const request = { purpose: 'payload', method: 'GET', path, headers, signal, idleTimeoutMs } as const
+    await this.#bulk.exchange(this.#signed(request), async answer => {
       await expectRange(answer)
       const offered = answer.header('content-range')
       if (offered !== `bytes ${start}-${end - 1}/${length}`) {
@@ -261,6 +270,11 @@ export class OriginClient implements Stoppable {
     })
   }
 
+  /** What the line carried so far. */
+  account(): OriginAccountView {
+    return this.#account.view()
+  }
+
   async stop(): Promise<void> {
     await Promise.all([this.#talk.stop(), this.#bulk.stop(), this.#ear.stop()])
   }
@@ -270,9 +284,9 @@ export class OriginClient implements Stoppable {
   }
 }
 
-function post(path: string, body: unknown, signal: AbortSignal | undefined) {
+function post(purpose: Purpose, path: string, body: unknown, signal: AbortSignal | undefined) {
   const headers = { 'content-type': 'application/json' }
-  return { method: 'POST' as const, path, headers, body: JSON.stringify(body), signal }
+  return { purpose, method: 'POST' as const, path, headers, body: JSON.stringify(body), signal }
 }
 
 function announcePath({ site, infohash, peerId, lanAddress, port, left, event }: AnnounceParams): string {

@@ -14,6 +14,7 @@ import { type Dispatcher, errors, Pool } from 'undici'
 import { DownloadError, SigmeshError } from '../core/errors.ts'
 import type { Stoppable } from '../core/lifecycle.ts'
 import { KiB, second } from '../core/units.ts'
+import type { OriginAccount, Purpose } from './origin-account.ts'
 import { connector } from './origin-connector.ts'
 
 export interface HttpLimits {
@@ -38,6 +39,8 @@ export const defaultHttpLimits: HttpLimits = {
 }
 
 export interface HttpRequest {
+  /** In whose account its bytes go. */
+  readonly purpose: Purpose
   readonly method: 'GET' | 'POST'
   /** Path and query, already encoded, starting with a slash. */
   readonly path: string
@@ -68,20 +71,23 @@ export class OriginHttp implements Stoppable {
   readonly #pool: Pool
   readonly #prefix: string
   readonly #limits: HttpLimits
+  readonly #account: OriginAccount
   readonly #stopping = new AbortController()
 
   /**
    * @param origin `http:` or `https:`; a path in it goes before every request's.
+   * @param account Where every byte is put down.
    * @param pin Of the certificate that the origin has to show; without it, one that this machine's authorities vouch for.
    */
-  constructor(origin: URL, limits: HttpLimits, pin?: string) {
+  constructor(origin: URL, limits: HttpLimits, account: OriginAccount, pin?: string) {
+    this.#account = account
     this.#limits = limits
     this.#prefix = origin.pathname.replace(/\/$/, '')
     this.#pool = new Pool(origin.origin, {
       connections: limits.connections,
       pipelining: 1,
       allowH2: false, // its windows and pings are one more thing to bound, and buy nothing with two streams
-      connect: connector(limits.connectTimeoutMs, pin),
+      connect: connector(limits.connectTimeoutMs, pin, socket => account.watch(socket)),
       headersTimeout: limits.headersTimeoutMs,
       bodyTimeout: 0, // `chunks` has its own, which is exact and knows whom to blame
       keepAliveTimeout: 30 * second,
@@ -120,7 +126,8 @@ export class OriginHttp implements Stoppable {
   }
 
   async #send(request: HttpRequest, signal: AbortSignal, halt: AbortController): Promise<Dispatcher.ResponseData> {
-    const { method, path, headers = {}, body = null } = request
+    const { method, path, headers = {}, body = null, purpose } = request
+    if (body !== null) this.#account.sent(purpose, Buffer.byteLength(body))
     try {
       return await this.#pool.request({
         method,
@@ -139,7 +146,8 @@ export class OriginHttp implements Stoppable {
 
   #answer(response: Dispatcher.ResponseData, request: HttpRequest): HttpAnswer {
     const idleTimeoutMs = request.idleTimeoutMs ?? this.#limits.idleTimeoutMs
-    const chunks = (limitBytes: number) => arriving(response, limitBytes, { ...this.#limits, idleTimeoutMs })
+    const received = (bytes: number) => this.#account.received(request.purpose, bytes)
+    const chunks = (limitBytes: number) => arriving(response, limitBytes, { ...this.#limits, idleTimeoutMs }, received)
     return {
       status: response.statusCode,
       header(name) {
@@ -168,6 +176,7 @@ async function* arriving(
   { body, headers }: Dispatcher.ResponseData,
   limitBytes: number,
   { idleTimeoutMs, leastBytesPerSecond, rateWindowMs }: HttpLimits,
+  onReceived: (bytes: number) => void,
 ): AsyncGenerator<Uint8Array> {
   const tooLong = () =>
     new DownloadError('origin_length', `the origin sends more than ${limitBytes} bytes`, { tooLong: true })
@@ -187,6 +196,7 @@ async function* arriving(
     if (done) return
     const chunk: Uint8Array = value
     received += chunk.length
+    onReceived(chunk.length)
     if (received > limitBytes) throw tooLong()
     windowBytes += chunk.length
     windowMs += performance.now() - asked

@@ -54,6 +54,9 @@ export const busyChannel: ChannelStatus = channelStatus({
   },
 })
 
+const both = (bytesIn: number, bytesOut: number) => ({ bytesIn, bytesOut })
+const flow = (bytesIn: number, bytesOut: number, connections: number) => ({ bytesIn, bytesOut, connections })
+
 export function nodeStatus(...channels: ChannelStatus[]): NodeStatus {
   return {
     version: '0.1.0',
@@ -65,6 +68,28 @@ export function nodeStatus(...channels: ChannelStatus[]): NodeStatus {
     startedAt: ago(2 * 24 * 60),
     now: sampleNow,
     push: { state: 'listening', error: null },
+    limits: {
+      wan_down: { bytesPerSecond: 500_000, window: 'mon, tue 08:00-18:00' },
+      lan_up: { bytesPerSecond: 25_000_000, window: null },
+      lan_down: { bytesPerSecond: null, window: null },
+    },
+    traffic: {
+      wan: {
+        ...flow(4_900_000, 60_000, 2),
+        payload: both(4_800_000, 0),
+        metadata: both(20_000, 0),
+        seats: both(30_000, 20_000),
+        tracker: both(2000, 0),
+        news: both(500, 100),
+        reports: both(0, 900),
+        protocol: both(47_500, 39_000),
+      },
+      lan: {
+        ...flow(19_300_000, 40_500_000, 7),
+        neighbours: [{ address: '10.0.0.8', ...flow(19_300_000, 40_500_000, 7) }],
+        lastCaller: { address: '10.0.0.8', at: ago(3) },
+      },
+    },
     channels,
   }
 }

@@ -1,5 +1,6 @@
 /** The asking side of `POST /v1/join`. */
 import { DownloadError, JoinError } from '../../core/errors.ts'
+import { OriginAccount } from '../origin-account.ts'
 import { defaultHttpLimits, OriginHttp } from '../origin-http.ts'
 import { expectStatus } from '../origin-refusal.ts'
 import {
@@ -32,10 +33,10 @@ export async function registerNode(
   signal?: AbortSignal,
 ): Promise<JoinAnswer> {
   const origin = new URL(token.origin)
-  const http = new OriginHttp(origin, defaultHttpLimits, token.pin)
+  const http = new OriginHttp(origin, defaultHttpLimits, new OriginAccount(), token.pin)
   const body = JSON.stringify({ node, key: key.publicKey.toString('base64url') })
   const headers = { 'content-type': 'application/json' }
-  const request = { method: 'POST' as const, path: joinUrlPath, headers, body, signal }
+  const request = { purpose: 'reports' as const, method: 'POST' as const, path: joinUrlPath, headers, body, signal }
   const signer = new RequestSigner(origin, { [tokenLabel]: token.key, [nodeLabel]: key })
   try {
     return await http.exchange({ ...request, headers: signer.sign(request) }, async answer => {

@@ -1,0 +1,35 @@
+/** Every byte by source, and the limits in force, in the shapes of status.ts. */
+import type { SwarmEngine } from '../swarm/engine.ts'
+import { type LimitName, type Limits, limitNames } from '../swarm/limits/limits.ts'
+import type { Standing } from '../swarm/limits/timetable.ts'
+import type { OriginClient } from '../swarm/origin-client.ts'
+import type { NodeStatus } from './status.ts'
+
+/** Neighbours by name in an answer; the rest is in the sum. The busiest first. */
+const mostNeighbours = 100
+
+export function describeTraffic(origin: OriginClient, engine: SwarmEngine): NodeStatus['traffic'] {
+  const { total, purposes, protocol } = origin.account()
+  const busiest = engine.traffic.view().sort((a, b) => b.bytesIn + b.bytesOut - a.bytesIn - a.bytesOut)
+  const { lastCaller } = engine.traffic
+  return {
+    wan: { ...total, ...purposes, protocol },
+    lan: {
+      ...engine.traffic.sum(),
+      neighbours: busiest.slice(0, mostNeighbours).map(({ peer, ...flow }) => ({ address: peer, ...flow })),
+      lastCaller: lastCaller ? { address: lastCaller.peer, at: new Date(lastCaller.at).toISOString() } : null,
+    },
+  }
+}
+
+export function describeLimits(limits: Limits): NodeStatus['limits'] {
+  const view = limits.view()
+  const describe = ({ bytesPerSecond, window }: Standing) => ({
+    bytesPerSecond: bytesPerSecond === Number.POSITIVE_INFINITY ? null : bytesPerSecond,
+    window: window ?? null,
+  })
+  return Object.fromEntries(limitNames.map(name => [name, describe(view[name])])) as Record<
+    LimitName,
+    ReturnType<typeof describe>
+  >
+}

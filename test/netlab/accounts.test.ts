@@ -1,0 +1,78 @@
+/** What `sigmesh status` says of bytes, against what the interfaces of the machines and of the line have counted. */
+import { randomBytes } from 'node:crypto'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { Company } from '../../bench/netlab/company.ts'
+import type { Machine } from '../../bench/netlab/machine.ts'
+import { KiB, MiB } from '../../src/core/units.ts'
+import { needsNetlab } from '../support/needs.ts'
+
+/** Ethernet, IPv4, TCP with timestamps. */
+const frameHeaderBytes = 66
+const payload = 2 * MiB
+
+/** Bytes on TCP, as the interface tells them: of each packet that it has counted, without its headers. */
+async function counted({ host }: Machine) {
+  const [link] = JSON.parse(await host.run('ip', '-j', '-s', 'link', 'show', 'dev', 'lan'))
+  const { rx, tx } = link.stats64
+  return {
+    bytesIn: rx.bytes - frameHeaderBytes * rx.packets,
+    bytesOut: tx.bytes - frameHeaderBytes * tx.packets,
+    packets: rx.packets + tx.packets,
+  }
+}
+
+async function told({ control }: Machine) {
+  const { wan, lan } = (await control.status()).traffic
+  return { bytesIn: wan.bytesIn + lan.bytesIn, bytesOut: wan.bytesOut + lan.bytesOut, wan, lan }
+}
+
+describe.skipIf(!needsNetlab())('accounts', () => {
+  test('every byte of the interfaces is in the accounts of the nodes, and the parts are the sum', async () => {
+    const company = await Company.open({ branches: [{ hosts: 3, line: { mbit: 50, latencyMs: 10 } }] })
+    onTestFinished(() => company.stop())
+    const { line } = company.lab.branches[0]!
+    const look = async () => ({
+      machines: await Promise.all(
+        company.machines.map(async each => ({ kernel: await counted(each), ours: await told(each) })),
+      ),
+      line: (await line.count()).down,
+    })
+    const before = await look()
+    const source = join(company.home, 'source')
+    await mkdir(source)
+    await writeFile(join(source, 'noise'), randomBytes(payload))
+    await company.publish(source)
+    await Promise.all(company.machines.map(({ control }) => control.update(undefined)))
+    const after = await look()
+
+    for (const [at, { kernel, ours }] of after.machines.entries()) {
+      const start = before.machines[at]!
+      for (const way of ['bytesIn', 'bytesOut'] as const) {
+        const difference = ours[way] - start.ours[way] - (kernel[way] - start.kernel[way])
+        // Options of single frames, ARP, and what moved between one look and the other: some bytes a packet, and some packets.
+        const packets = kernel.packets - start.kernel.packets
+        expect(Math.abs(difference), `${way} of machine ${at}`).toBeLessThan(20 * packets + 8 * KiB)
+      }
+      const { payload, metadata, seats, tracker, news, reports, protocol } = ours.wan
+      const parts = [payload, metadata, seats, tracker, news, reports, protocol]
+      expect(parts.reduce((sum, { bytesIn }) => sum + bytesIn, 0)).toBe(ours.wan.bytesIn)
+      expect(ours.lan.neighbours.reduce((sum, { bytesOut }) => sum + bytesOut, 0)).toBe(ours.lan.bytesOut)
+      expect(ours.lan.neighbours.map(({ address }) => address).sort()).toEqual(
+        company.machines
+          .filter((_, other) => other !== at)
+          .map(({ host }) => host.address)
+          .sort(),
+      )
+    }
+
+    const sum = (all: typeof after.machines, of: (wan: (typeof all)[number]['ours']['wan']) => number) =>
+      all.reduce((total, { ours }) => total + of(ours.wan), 0)
+    const gained = (of: Parameters<typeof sum>[1]) => sum(after.machines, of) - sum(before.machines, of)
+    // One copy, and what the line has carried for all of them together.
+    expect(gained(({ payload }) => payload.bytesIn) / payload).toBeLessThan(1.05)
+    const onLine = after.line.bytes - before.line.bytes - frameHeaderBytes * (after.line.frames - before.line.frames)
+    expect(Math.abs(gained(({ bytesIn }) => bytesIn) - onLine)).toBeLessThan(0.01 * payload)
+  }, 120_000)
+})
