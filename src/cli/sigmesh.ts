@@ -6,6 +6,7 @@ import type { Command } from 'commander'
 import { announceUrlCommand } from './commands/announce-url.ts'
 import { checkCommand } from './commands/check.ts'
 import { clamdCommand } from './commands/clamd.ts'
+import { doctorCommand } from './commands/doctor.ts'
 import { enrollCommand } from './commands/enroll.ts'
 import { historyCommand } from './commands/history.ts'
 import { holdCommand } from './commands/hold.ts'
@@ -33,6 +34,7 @@ export function sigmeshProgram(): Command {
   for (const command of [
     statusCommand,
     checkCommand,
+    doctorCommand,
     peersCommand,
     historyCommand,
     updateCommand,

@@ -4,7 +4,7 @@
  */
 import { formatBytes } from '../core/units.ts'
 import type { ChannelStatus, NodeStatus } from '../daemon/status.ts'
-import { formatRate } from '../swarm/limits/rate-text.ts'
+import { limitsText } from '../daemon/traffic-status.ts'
 import { bar, instant, percent, relative, release, since, timeLeft } from './phrases.ts'
 import { printable } from './printable.ts'
 import { paint, type Style, type Tone } from './style.ts'
@@ -133,7 +133,7 @@ export function activity({ activity, activitySince, progress }: ChannelStatus, n
 function nodeLines(status: NodeStatus, style: Style): string[] {
   const lines = [
     { name: 'traffic', text: trafficText(status) },
-    { name: 'limits', text: limitsText(status) },
+    { name: 'limits', text: limitsText(status.limits) },
     { name: 'node', text: aboutNode(status) },
   ]
   if (style.interactive) return [lines.map(({ text }) => paint(style, 'faint', text)).join('\n')]
@@ -152,17 +152,6 @@ function trafficText({ traffic: { wan, lan } }: NodeStatus): string {
   const wanText = `WAN in ${formatBytes(wan.bytesIn)} (${named('bytesIn')}), out ${formatBytes(wan.bytesOut)} (${named('bytesOut')})`
   const known = lan.neighbours.length
   return `${wanText}; LAN in ${formatBytes(lan.bytesIn)}, out ${formatBytes(lan.bytesOut)}, ${known} ${known === 1 ? 'neighbour' : 'neighbours'}`
-}
-
-export function limitsText({ limits }: Pick<NodeStatus, 'limits'>): string {
-  const names = { wan_down: 'WAN down', lan_up: 'LAN up', lan_down: 'LAN down' } as const
-  return Object.entries(names)
-    .map(([key, name]) => {
-      const { bytesPerSecond, window } = limits[key as keyof typeof names]
-      const rate = formatRate(bytesPerSecond ?? Number.POSITIVE_INFINITY)
-      return `${name} ${rate}${window === null ? '' : ` (window ${window})`}`
-    })
-    .join(', ')
 }
 
 function aboutNode(status: NodeStatus): string {

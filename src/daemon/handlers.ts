@@ -52,7 +52,7 @@ export function handlersOf(parts: NodeParts): ControlHandlers {
       startedAt,
       now: iso(clock.now()),
       push: describePush(parts.ear),
-      limits: describeLimits(parts.limits),
+      limits: describeLimits(parts.limits.view()),
       traffic: describeTraffic(parts.origin, engine),
       channels: channels.map(channel => describeChannel(channel, exchanges, nextCheck(channel.name, parts))),
     }),

@@ -1,6 +1,7 @@
 /** Every byte by source, and the limits in force, in the shapes of status.ts. */
 import type { SwarmEngine } from '../swarm/engine.ts'
 import { type LimitName, type Limits, limitNames } from '../swarm/limits/limits.ts'
+import { formatRate } from '../swarm/limits/rate-text.ts'
 import type { Standing } from '../swarm/limits/timetable.ts'
 import type { OriginClient } from '../swarm/origin-client.ts'
 import type { NodeStatus } from './status.ts'
@@ -22,8 +23,7 @@ export function describeTraffic(origin: OriginClient, engine: SwarmEngine): Node
   }
 }
 
-export function describeLimits(limits: Limits): NodeStatus['limits'] {
-  const view = limits.view()
+export function describeLimits(view: ReturnType<Limits['view']>): NodeStatus['limits'] {
   const describe = ({ bytesPerSecond, window }: Standing) => ({
     bytesPerSecond: bytesPerSecond === Number.POSITIVE_INFINITY ? null : bytesPerSecond,
     window: window ?? null,
@@ -32,4 +32,16 @@ export function describeLimits(limits: Limits): NodeStatus['limits'] {
     LimitName,
     ReturnType<typeof describe>
   >
+}
+
+/** In words: `WAN down 4 Mbit/s (window 08:00-18:00), LAN up unlimited, …`. */
+export function limitsText(limits: NodeStatus['limits']): string {
+  const names = { wan_down: 'WAN down', lan_up: 'LAN up', lan_down: 'LAN down' } as const
+  return Object.entries(names)
+    .map(([key, name]) => {
+      const { bytesPerSecond, window } = limits[key as keyof typeof names]
+      const rate = formatRate(bytesPerSecond ?? Number.POSITIVE_INFINITY)
+      return `${name} ${rate}${window === null ? '' : ` (window ${window})`}`
+    })
+    .join(', ')
 }

@@ -19,6 +19,16 @@ export interface LimitsConfig extends TimetableConfig<LimitName> {
 /** What one artifact obeys. */
 export type LimiterSet = Readonly<Record<LimitName, Limiter>>
 
+/** @param now Ms since 1970. @returns What is in force then. */
+export function limitsAt(config: LimitsConfig, now: number): Readonly<Record<LimitName, Standing>> {
+  return standings(new Timetable<LimitName>(config), now)
+}
+
+function standings(timetable: Timetable<LimitName>, now: number): Readonly<Record<LimitName, Standing>> {
+  const at = (name: LimitName) => timetable.at(name, now)
+  return { wan_down: at('wan_down'), lan_up: at('lan_up'), lan_down: at('lan_down') }
+}
+
 /** The wall clock is looked at this often: it may be set, and windows open and close in the middle of a transfer. */
 const lookMs = second
 
@@ -45,8 +55,7 @@ export class Limits implements Stoppable {
 
   /** In force now. */
   view(): Readonly<Record<LimitName, Standing>> {
-    const at = (name: LimitName) => this.#timetable.at(name, this.#clock.now())
-    return { wan_down: at('wan_down'), lan_up: at('lan_up'), lan_down: at('lan_down') }
+    return standings(this.#timetable, this.#clock.now())
   }
 
   async stop(): Promise<void> {
@@ -57,8 +66,8 @@ export class Limits implements Stoppable {
   async #run(): Promise<void> {
     try {
       for (;;) {
-        for (const name of limitNames)
-          this.#limiters[name].setRate(this.#timetable.at(name, this.#clock.now()).bytesPerSecond)
+        const view = this.view()
+        for (const name of limitNames) this.#limiters[name].setRate(view[name].bytesPerSecond)
         await this.#clock.sleep(lookMs, this.#over.signal)
       }
     } catch (error) {
