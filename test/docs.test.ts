@@ -9,6 +9,7 @@ import { parse as parseToml } from 'smol-toml'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { freePort } from '../bench/processes.ts'
 import { nodeConfig } from '../src/daemon/config.ts'
+import { originConfig } from '../src/origin/config.ts'
 import { type CliResult, runCli, startCli } from './support/run-cli.ts'
 import { scratchDir, writeTree } from './support/scratch.ts'
 
@@ -37,7 +38,12 @@ test('every command of the README works as it stands, in its order', async () =>
   const url = `http://127.0.0.1:${await freePort()}`
   const socket = join(home, 'control.sock')
   const originEnv = { SIGMESH_URL: url, SIGMESH_LISTEN__ADDRESS: '127.0.0.1', SIGMESH_LISTEN__PORT: new URL(url).port }
-  const nodeEnv = { SIGMESH_CONTROL_SOCKET: socket, SIGMESH_LAN__LISTEN: '127.0.0.1', SIGMESH_LAN__PORT: '0' }
+  const nodeEnv = {
+    SIGMESH_CONTROL_SOCKET: socket,
+    SIGMESH_LAN__LISTEN: '127.0.0.1',
+    SIGMESH_LAN__ADDRESS: '127.0.0.1',
+    SIGMESH_LAN__PORT: '0',
+  }
   // The paths of a real machine, inside a directory of this test.
   const here = (line: string) =>
     line
@@ -49,7 +55,8 @@ test('every command of the README works as it stands, in its order', async () =>
     const [program, ...args] = words(here(line)) as ['sigmesh' | 'sigmeshd', ...string[]]
     if (program === 'sigmeshd') return runInBackground(args, args[0] === 'origin' ? originEnv : nodeEnv)
     if (args[0] === 'join') return joinFrom(args)
-    const env = args.includes('--config') ? originEnv : { SIGMESH_SOCKET: socket }
+    const ofOrigin = args.includes('--config') ? originEnv : { SIGMESH_SOCKET: socket }
+    const env = args[0] === 'doctor' ? nodeEnv : ofOrigin
     const result = await runCli(args, { env })
     if (args[0] === 'enroll') token = result.stdout
     return result
@@ -96,7 +103,8 @@ test('the node.toml of the README is one', () => {
 })
 
 test('the limits of docs/limits.md can be written so', () => {
-  const [, toml] = /```toml\n(.*?)```/s.exec(page('docs/limits.md'))!
+  const [toml, sites] = [...page('docs/limits.md').matchAll(/```toml\n(.*?)```/gs)].map(([, block]) => block)
+  expect(() => originConfig.parse({ repository: '/r', ...parseToml(sites!) })).not.toThrow()
   const config = { origin: 'https://x', root: '/r', channels: { a: { path: '/a' } }, ...parseToml(toml!) }
   expect(() => nodeConfig.parse(config)).not.toThrow()
 })

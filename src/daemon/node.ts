@@ -114,7 +114,7 @@ async function assemble(config: NodeConfig, surroundings: Required<Surroundings>
   const ear = config.push ? start(startEar(config, { ...surroundings, origin, wakeUp, lan })) : undefined
   const about = {
     config,
-      limits,
+    limits,
     ear,
     engine,
     exchanges,

@@ -61,7 +61,7 @@ describe('on a branch', () => {
     expect(healthy.code).toBe(0)
     for (const check of ['daemon', 'channel demo', 'origin', 'clock', 'tracker', 'neighbours', 'quota', 'limits'])
       expect(healthy.findings[check]).toMatchObject({ verdict: 'ok', advice: '' })
-    expect(healthy.findings.tracker!.saw).toContain('names 1 neighbours at site branch')
+    expect(healthy.findings.tracker!.saw).toContain('names one neighbour at site branch')
     expect(healthy.findings.limits!.saw).toContain('WAN down 10 Mbit/s')
     // One of the two has dialled the other.
     const ports = [healthy.findings.port, (await diagnose(tomlOf(site, 1))).findings.port]

@@ -24,7 +24,9 @@ export interface Patient {
 export async function examine({ config, daemon, clock }: Patient, signal: AbortSignal): Promise<Finding[]> {
   const infohash = await knownArtifact(config)
   const address = config.lan.address ?? lanAddress(allowNetworks(config.lan.networks)) ?? '0.0.0.0'
-  const origin = examineOrigin({ config, infohash, lanAddress: address, now: () => clock.now() }, signal)
+  const lanPort = isRunning(daemon) ? Number(/\d+$/.exec(daemon.lanAddress)?.[0]) : config.lan.port
+  const about = { config, infohash, lanAddress: address, lanPort, now: () => clock.now() }
+  const origin = examineOrigin(about, signal)
   const disks = examineDisk(config)
   const rates = isRunning(daemon) ? daemon.limits : describeLimits(limitsAt(config.limits, clock.now()))
   const { emergency_overrides } = config.limits

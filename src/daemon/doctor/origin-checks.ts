@@ -23,6 +23,8 @@ export interface OriginPatient {
   /** An artifact that the origin knows; undefined when this node has none. */
   readonly infohash: Infohash | undefined
   readonly lanAddress: string
+  /** Where the engine listens. */
+  readonly lanPort: number
   /** Ms since 1970. */
   now(): number
 }
@@ -130,7 +132,7 @@ async function known(patient: OriginPatient, signal: AbortSignal): Promise<Findi
 
 async function askTracker(
   client: OriginClient,
-  { config, lanAddress }: OriginPatient,
+  { config, lanAddress, lanPort }: OriginPatient,
   infohash: Infohash | undefined,
   signal: AbortSignal,
 ): Promise<Finding> {
@@ -140,9 +142,9 @@ async function askTracker(
   try {
     const { peers } = await client.announce(about, signal)
     await client.announce({ ...about, event: 'stopped' }, signal)
-    const others = new Set(peers.map(({ host }) => host).filter(host => host !== lanAddress))
-    if (others.size > 0)
-      return ok('tracker', `knows this node, and names ${others.size} neighbours at site ${config.site}`)
+    const others = peers.filter(({ host, port }) => host !== lanAddress || port !== lanPort).length
+    const neighbours = others === 1 ? 'one neighbour' : `${others} neighbours`
+    if (others > 0) return ok('tracker', `knows this node, and names ${neighbours} at site ${config.site}`)
     return warning(
       'tracker',
       `knows this node, and names no neighbour at site ${config.site}`,
