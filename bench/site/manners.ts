@@ -2,8 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { MiB, second } from '../../src/core/units.ts'
 import { BenchBranch } from './branch.ts'
-import type { Figure } from './figures.ts'
-import type { Row } from './rows.ts'
+import type { Figure, Row } from './figures.ts'
 
 const nodes = 10
 const lookMs = 50
