@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { MiB, second } from '../../src/core/units.ts'
 import { BenchBranch } from './branch.ts'
 import type { Figure, Row } from './figures.ts'
+import { serveFiles } from './file-server.ts'
 
 const nodes = 10
 const lookMs = 50
@@ -96,6 +97,32 @@ async function foreignPing(plan: Omit<Parameters<typeof BenchBranch.with>[0], 'n
   })
 }
 
+/** A stranger downloads while the branch distributes under a limit: it is as fast as on a line of what the limit leaves. */
+async function foreignFlow(mbit: number, limitMbit: number): Promise<Figure[]> {
+  const origin = { sites: { '*': { wan_down: `${limitMbit}Mbit` } } }
+  return BenchBranch.with({ nodes, origin, wanMbit: mbit }, async branch => {
+    const { lab } = branch.company
+    const bytes = 6 * MiB
+    const url = `${await serveFiles(lab.origin, await branch.source(bytes))}/targets/daily.cvd`
+    const curl = async () =>
+      Number(await lab.branches[0]!.router.run('curl', '-sf', '-o', '/dev/null', '-w', '%{time_total}', url))
+    const distribution = branch.distribute(16 * MiB)
+    await delay(2 * second)
+    const seconds = await curl()
+    await distribution
+    const alone = await curl()
+    const left = (mbit - limitMbit) / mbit
+    return [
+      {
+        name: "a stranger's download / the same with what the limit leaves",
+        value: (seconds * left) / alone,
+        bar: 1.1,
+      },
+      { name: "a stranger's download / the same alone", value: seconds / alone },
+    ]
+  })
+}
+
 export const mannersRows: Readonly<Record<string, Row>> = {
   'site-limit': {
     about: `${nodes} nodes, 5 seats, a line of 20 Mbit/s, a site limit of 8 Mbit/s, 16 MiB`,
@@ -104,6 +131,10 @@ export const mannersRows: Readonly<Record<string, Row>> = {
   ping: {
     about: `round trips of a stranger's ping, ${nodes} nodes, a line of 20 Mbit/s, a site limit of 10 Mbit/s`,
     run: () => foreignPing({ origin: { sites: { '*': { wan_down: '10Mbit' } } } }),
+  },
+  'foreign-flow': {
+    about: `a stranger's download meanwhile, ${nodes} nodes, a line of 20 Mbit/s, a site limit of 10 Mbit/s`,
+    run: () => foreignFlow(20, 10),
   },
   'ping-node': {
     about: `the same, with a limit of 2 Mbit/s at each of five seats instead`,

@@ -7,8 +7,10 @@ interface Pace {
   heardAt: number
 }
 
-/** Far longer than a lease lives without a word. */
+/** Longer than a lease lives without a word. */
 const keptMs = 20 * minute
+/** A node that gives its seat back and asks again has a new one each time. Whose pace is forgotten is sent more than it reads, no more. */
+const mostPaces = 20_000
 
 export class Paces {
   /** By token, the longest silent first. Tokens are the origin's own, and few: the living leases of all sites. */
@@ -17,7 +19,7 @@ export class Paces {
   /** A seat has spoken. @param bytesPerSecond undefined: as fast as it goes. @param now Monotonic milliseconds. */
   ask(token: string, bytesPerSecond: number | undefined, now: number): void {
     for (const [old, { heardAt }] of this.#paces) {
-      if (now - heardAt < keptMs) break
+      if (now - heardAt < keptMs && this.#paces.size < mostPaces) break
       this.#paces.delete(old)
     }
     const known = this.#paces.get(token)

@@ -22,7 +22,7 @@ interface Ruled {
   readonly overrides: boolean
 }
 
-/** A site with transfers under way. */
+/** A site with transfers under way, or some not long ago: what the last one owes, the next one pays. */
 interface Busy {
   readonly limiter: Limiter
   readonly ruled: Ruled
@@ -67,7 +67,7 @@ export class SiteLimits implements Stoppable {
     return {
       limiter: busy.limiter,
       giveBack: () => {
-        if (--busy.transfers === 0) this.#busy.delete(site)
+        busy.transfers--
       },
     }
   }
@@ -96,7 +96,10 @@ export class SiteLimits implements Stoppable {
     try {
       for (;;) {
         await this.#clock.sleep(lookMs, this.#over.signal)
-        for (const { limiter, ruled } of this.#busy.values()) limiter.setRate(this.#rate(ruled))
+        for (const [site, { limiter, ruled, transfers }] of this.#busy) {
+          limiter.setRate(this.#rate(ruled))
+          if (transfers === 0 && limiter.take(0)) this.#busy.delete(site)
+        }
       }
     } catch (error) {
       if (!this.#over.signal.aborted) throw error

@@ -72,12 +72,6 @@ describe('over real HTTP', () => {
   })
 
   test('a window that opens in mid-transfer lets the rest through', async () => {
-    const limits = new SiteLimits(sitesOf({ berlin: { wan_down: '8Mbit' } }), systemClock)
-    const [first, other] = [limits.begin('berlin', {})!, limits.begin('berlin', {})!]
-    expect(first.limiter).toBe(other.limiter)
-    first.giveBack()
-    other.giveBack()
-    await limits.stop()
     const clock = new ManualClock(Date.UTC(2026, 10, 23, 17, 59, 59))
     const office = {
       timezone: 'UTC',
@@ -142,6 +136,24 @@ describe('the division', () => {
     expect(await seat(artifact, 'b')).toMatchObject({ pace: rate / 2 })
     expect(await seat(artifact, 'a')).toMatchObject({ pace: rate / 2 })
     await expect.poll(async () => (await seat(artifact, 'a')).pace).toBe(rate)
+  })
+
+  test('transfers one after the other pay what the one before owes, and an idle site is forgotten', async () => {
+    const clock = new ManualClock()
+    const limits = new SiteLimits(sitesOf({ berlin: { wan_down: '8Mbit' } }), clock)
+    const first = limits.begin('berlin', {})!
+    first.limiter.take(rate)
+    first.giveBack()
+    await clock.advance(second)
+    expect(limits.begin('berlin', {})!.limiter).toBe(first.limiter)
+    expect(limits.begin('vienna', {})).toBeUndefined()
+    await limits.stop()
+    const again = new SiteLimits(sitesOf({ '*': { wan_down: '8Mbit' } }), clock)
+    const turn = again.begin('vienna', {})!
+    turn.giveBack()
+    await clock.advance(second)
+    expect(again.begin('vienna', {})!.limiter).not.toBe(turn.limiter)
+    await again.stop()
   })
 
   test('an emergency passes a site that lets it, and no other', async () => {
