@@ -46,11 +46,16 @@ function absent(error: NodeJS.ErrnoException): false {
   throw error
 }
 
-export async function examineQuota({ state_dir, store }: NodeConfig): Promise<Finding> {
+/** All that the quota counts: artifacts, and what each channel has installed. */
+export async function examineQuota({ state_dir, store, channels }: NodeConfig): Promise<Finding> {
   const quota = store.quota_mib * MiB
+  const installed = Object.entries(channels).map(([name, { action, path, releases }]) =>
+    action === 'files' ? (releases ?? join(state_dir, 'install', name)) : join(path, 'releases'),
+  )
   try {
-    const used = await bytesIn(join(state_dir, 'artifacts'))
-    const saw = `${formatBytes(used)} of ${formatBytes(quota)} in use by artifacts`
+    const sizes = await Promise.all([join(state_dir, 'artifacts'), ...installed].map(bytesIn))
+    const used = sizes.reduce((sum, size) => sum + size)
+    const saw = `${formatBytes(used)} of ${formatBytes(quota)} in use by artifacts and releases`
     if (used < nearlyFull * quota) return ok('quota', saw)
     return warning(
       'quota',
