@@ -1,6 +1,6 @@
 /** What the running daemon tells: how its channels are, and who comes and goes. */
 import { connect } from 'node:net'
-import type { SigmeshError } from '../../core/errors.ts'
+import { adviceFor, type SigmeshError } from '../../core/errors.ts'
 import { formatBytes, second } from '../../core/units.ts'
 import type { NodeConfig } from '../config.ts'
 import type { NodeStatus } from '../status.ts'
@@ -16,14 +16,7 @@ export function isRunning(daemon: Daemon): daemon is NodeStatus {
 }
 
 export function examineDaemon(daemon: Daemon): Finding[] {
-  if (!isRunning(daemon))
-    return [
-      bad(
-        'daemon',
-        daemon.message,
-        'Start it (systemctl start sigmesh-node), or look why it ended (journalctl -u sigmesh-node).',
-      ),
-    ]
+  if (!isRunning(daemon)) return [notRunning(daemon)]
   const { version, startedAt, push } = daemon
   const channels = daemon.channels.map(({ channel, failure, installed, hold, activity }) => {
     const check = `channel ${channel}`
@@ -40,6 +33,13 @@ export function examineDaemon(daemon: Daemon): Finding[] {
       )
     : ok('news', push.state)
   return [ok('daemon', `sigmesh ${version} runs since ${startedAt}`), ...channels, news]
+}
+
+function notRunning({ message, code, facts }: SigmeshError): Finding {
+  if (facts.reason === 'EACCES') return skipped('daemon', `${message}; run as root to see more`)
+  if (code !== 'daemon_unreachable') return bad('daemon', message, adviceFor(code))
+  const advice = 'Start it (systemctl start sigmesh-node), or look why it ended (journalctl -u sigmesh-node).'
+  return bad('daemon', message, advice)
 }
 
 /** May neighbours connect to this node? Who has, proves it; a connection from this very machine only proves that somebody listens. */
