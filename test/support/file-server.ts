@@ -8,7 +8,8 @@ export class FileServer {
   /** By path, without the slash in front; undefined for 404. */
   answer: (path: string) => Uint8Array | undefined = () => undefined
   requests: string[] = []
-  readonly #server: Server = createServer((request, response) => {
+  // Kept for long: a connection that is closed just when a client on a busy machine uses it again would be a fault that no test asked for.
+  readonly #server: Server = createServer({ keepAliveTimeout: 600_000 }, (request, response) => {
     const path = request.url!.slice(1)
     this.requests.push(path)
     const bytes = this.answer(path)
