@@ -43,12 +43,13 @@ async function victim() {
   const cycle = async () => {
     const trust = new Trust({ store: await openTrustStore(state), rootFile, origin, clock })
     const refresh = (signal: AbortSignal) => trust.refresh('clamav', signal)
+    const reserve = async () => ({ async [Symbol.asyncDispose]() {} })
     const obtain = async ({ sequence }: { sequence: number }) => {
       asked.push(sequence)
       throw new Error('as far as this goes')
     }
     const verify = () => Promise.reject(new Error('unreachable: nothing was obtained'))
-    return runCycle({ refresh, obtain, verify, installer, enter: () => {} }, never)
+    return runCycle({ refresh, reserve, obtain, verify, installer, enter: () => {} }, never)
   }
   expect(await cycle()).toEqual({ outcome: 'current', sequence: 1 })
   repository.publish([1, 2])
