@@ -6,11 +6,14 @@ import { randomBytes } from 'node:crypto'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { KiB, MiB, second } from '../../src/core/units.ts'
+import type { Release } from '../../src/core/release.ts'
+import { KiB, MiB, minute, second } from '../../src/core/units.ts'
 import { Company, type CompanyOptions } from '../netlab/company.ts'
-import type { Machine } from '../netlab/machine.ts'
+import { eventually, type Machine } from '../netlab/machine.ts'
 import type { LineCount, WanLine } from '../netlab/wan.ts'
 import { processorsBusy } from './processors.ts'
+
+const settleMs = 2 * minute
 
 export interface BranchPlan {
   readonly nodes: number
@@ -60,7 +63,8 @@ export class BenchBranch {
     const company = await Company.open({
       branches: Array.from({ length: branches }, () => one),
       ...(origin && { origin }),
-      ...(node && { node }),
+      // The benchmark says who starts when, unless a row is about just that.
+      node: (at, number) => ({ push: false, ...node?.(at, number) }),
     })
     try {
       const branch = new BenchBranch(company, wanMbit)
@@ -83,9 +87,28 @@ export class BenchBranch {
     return folder
   }
 
+  /** Publish a release of so many bytes. */
+  async publish(bytes: number): Promise<Release> {
+    return (await this.company.publish(await this.source(bytes))).release
+  }
+
+  /** Resolves when the release is in force on every node, without their being told to look. @returns When, of each: ms since 1970, sorted. */
+  async settled({ sequence }: Release): Promise<readonly number[]> {
+    await Promise.all(
+      this.company.machines.map(machine =>
+        eventually(`${machine.name} to have release ${sequence}`, settleMs, async () => {
+          const { installed } = await machine.status()
+          return installed?.sequence === sequence
+        }),
+      ),
+    )
+    const times = await Promise.all(this.company.machines.map(machine => machine.times(sequence)))
+    return times.flatMap(({ installed }) => (installed === undefined ? [] : [installed])).sort((a, b) => a - b)
+  }
+
   /** Publish a release of so many bytes and let every node fetch it. @throws Error when a node fails, or another tree is in force. */
   async distribute(bytes: number, { startMs, meanwhile }: Distribution = {}): Promise<Outcome> {
-    const { release } = await this.company.publish(await this.source(bytes))
+    const release = await this.publish(bytes)
     const payload = release.full.length
     const before = await this.line.count()
     const busy = await processorsBusy()

@@ -1,10 +1,11 @@
 /** The rows of the table that run on Sigmesh. Each builds its branch, and takes it down. */
 import { setTimeout as delay } from 'node:timers/promises'
-import { MiB, second } from '../../src/core/units.ts'
+import { KiB, MiB, second } from '../../src/core/units.ts'
 import { BenchBranch, type Outcome, usualPayload } from './branch.ts'
 import { contenders } from './contenders.ts'
 import type { Figure, Row } from './figures.ts'
 import { serveFiles } from './file-server.ts'
+import { processorsBusy } from './processors.ts'
 
 const median = (sorted: readonly number[]) => sorted[Math.floor((sorted.length - 1) / 2)]!
 
@@ -138,6 +139,50 @@ export const rows: Readonly<Record<string, Row>> = {
           },
         })
         return [{ name: 'nodes that did not finish', value: 20 - outcome.whole.length, bar: 0 }, ...cost(outcome, {})]
+      }),
+  },
+  'wake-up': {
+    about:
+      '10 KiB, 40 nodes, from publish returning to the last node installed: they hear of it by push and from one another',
+    run: () =>
+      BenchBranch.with({ nodes: 40, node: () => ({ push: true }) }, async branch => {
+        await delay(5 * second) // let those whom the origin takes as listeners be taken
+        const busy = await processorsBusy()
+        const release = await branch.publish(10 * KiB)
+        const publishedAt = Date.now()
+        const times = await branch.settled(release)
+        return [
+          {
+            name: 'seconds to the last node, less a round trip',
+            value: (times.at(-1)! - publishedAt) / second - 0.03,
+            bar: 1.5,
+          },
+          {
+            name: 'seconds to the median node, less a round trip',
+            value: (median(times) - publishedAt) / second - 0.03,
+          },
+          { name: 'processors busy', value: await busy() },
+        ]
+      }),
+  },
+  'wan-dead': {
+    about: '20 nodes, the line is dead, one node has release N and 19 boot with N-1',
+    run: () =>
+      BenchBranch.with({ nodes: 20 }, async branch => {
+        const [first, ...others] = branch.company.machines
+        await Promise.all(others.map(machine => machine.kill()))
+        const release = await branch.publish(MiB)
+        await first!.control.update(undefined)
+        await branch.line.cut()
+        const before = await branch.line.interfaceBytes()
+        for (const machine of others) await machine.start()
+        for (const machine of others) await machine.answering()
+        const times = await branch.settled(release)
+        const after = await branch.line.interfaceBytes()
+        return [
+          { name: 'nodes without the release', value: 20 - times.length, bar: 0 },
+          { name: 'bytes over the line', value: after.down - before.down, bar: 0 },
+        ]
       }),
   },
   ...contenders,
