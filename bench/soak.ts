@@ -192,4 +192,5 @@ async function main(args: readonly string[]): Promise<number> {
   return wrong.length > 0 ? 1 : 0
 }
 
-process.exitCode = await main(process.argv.slice(2))
+// All that was started is stopped; a line that is still being taken down must not keep a failed soak from ending.
+process.exit(await main(process.argv.slice(2)))
