@@ -1,10 +1,12 @@
 /** A root daemon among others: users who own a directory on the way, or the very directory that it fills, try to lead it elsewhere. */
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { chmod, chown, lchown, mkdir, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
+import { sha256 } from '../../src/core/digest.ts'
 import { SigmeshError } from '../../src/core/errors.ts'
+import { hashOf } from '../../src/install/installed-tree.ts'
 import { refuseLedPath } from '../../src/install/led-path.ts'
 import { inodes } from '../support/inodes.ts'
 import { bench } from '../support/install-bench.ts'
@@ -108,6 +110,16 @@ describe.skipIf(process.getuid?.() !== 0)('root is not led', () => {
     const it = await bench({ path: join(home, 'srv/clamav') })
     await it.install(releaseOf({ a: 'a' }))
     expect(contents(await readTree(`${join(home, 'data/clamav/current')}/`))).toEqual({ a: 'a' })
+  })
+
+  test('a pipe, a link or another length where a file was is no file, and nobody waits for it', async () => {
+    const home = await writeTree(await scratchDir(), { file: 'content' })
+    expect(spawnSync('mkfifo', [join(home, 'pipe')]).status).toBe(0)
+    expect(await hashOf(join(home, 'file'), 7)).toBe(sha256(Buffer.from('content')))
+    expect(await hashOf(join(home, 'file'), 6)).toBeUndefined()
+    expect(await hashOf(join(home, 'pipe'), 0)).toBeUndefined()
+    await symlink('file', join(home, 'link'))
+    await expect(hashOf(join(home, 'link'), 7)).rejects.toMatchObject({ code: 'ELOOP' })
   })
 
   /** Puts links, pipes and directories where files are about to be read, written, renamed and removed. */
