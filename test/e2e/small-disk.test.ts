@@ -1,31 +1,24 @@
 /** A node whose whole disk is a few megabytes, and gets full. Root only. */
-import { execFileSync } from 'node:child_process'
 import { cp, mkdir, rm, statfs, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { KiB, MiB } from '../../src/core/units.ts'
 import { writePayload } from '../support/payload.ts'
 import { openSite, type SiteNode } from '../support/site.ts'
-
-const canMount = process.getuid?.() === 0 && process.platform === 'linux'
-if (!canMount) console.warn('small-disk.test.ts is skipped: only root can mount a small tmpfs')
+import { canMount, mountPoint } from '../support/small-disk.ts'
 
 /** Put state and releases of a node that is stopped on one tmpfs. */
 async function moveToSmallDisk({ stateDir, target }: SiteNode, bytes: number) {
   const disk = join(stateDir, '../disk')
   await mkdir(disk)
-  const mount = (path: string, ...options: readonly string[]) => {
-    execFileSync('mount', [...options, path])
-    onTestFinished(() => void execFileSync('umount', ['--lazy', path]))
-  }
-  mount(disk, '-t', 'tmpfs', '-o', `size=${bytes}`, 'tmpfs')
+  mountPoint(disk, '-t', 'tmpfs', '-o', `size=${bytes}`, 'tmpfs')
   for (const [name, path] of [
     ['state', stateDir],
     ['target', target],
   ] as const) {
     await mkdir(path, { recursive: true })
     await cp(path, join(disk, name), { recursive: true })
-    mount(path, '--bind', join(disk, name))
+    mountPoint(path, '--bind', join(disk, name))
   }
   const ballast = join(disk, 'ballast')
   return {

@@ -1,8 +1,7 @@
 /** A really full disk: a tmpfs of a few megabytes. Root only. */
-import { execFileSync } from 'node:child_process'
-import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { z } from '../../src/core/schema.ts'
 import type { TrustState } from '../../src/core/trust-state.ts'
 import { KiB, MiB } from '../../src/core/units.ts'
@@ -11,20 +10,10 @@ import { writeFileDurably } from '../../src/store/durable.ts'
 import { openJournal } from '../../src/store/journal.ts'
 import { openTrustStore } from '../../src/store/trust-store.ts'
 import { makeArtifact } from '../support/artifact.ts'
-import { scratchDir } from '../support/scratch.ts'
+import { canMount, smallDisk } from '../support/small-disk.ts'
 import { fill, openStore } from './artifact-fixture.ts'
 
-const canMount = process.getuid?.() === 0 && process.platform === 'linux'
 const testAsRoot = test.skipIf(!canMount)
-if (!canMount) console.warn('disk-full.test.ts is skipped: only root can mount a small tmpfs')
-
-async function smallDisk(bytes: number): Promise<string> {
-  const directory = join(await scratchDir(), 'disk')
-  await mkdir(directory)
-  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${bytes}`, 'tmpfs', directory])
-  onTestFinished(() => void execFileSync('umount', ['--lazy', directory]))
-  return directory
-}
 
 /** Fill the disk to the last byte. */
 async function fillDisk(directory: string): Promise<void> {
