@@ -118,7 +118,7 @@ export async function cycle(home: Home, news: News, tell: (report: Report) => vo
     refresh: async () => {
       const floor = { time: sequence, versions: new Map([['timestamp.json', sequence]]) }
       await trust.save({ files: new Map([['root.json', Buffer.from(`root ${sequence}`)]]), floor })
-      return [release]
+      return { releases: [release] }
     },
     reserve: async () => artifacts.reserve(release.full, await installer.demand(release)),
     obtain: async () => {

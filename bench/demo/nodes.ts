@@ -45,6 +45,8 @@ export async function startNodes(
 const surroundings = (socket: string) => ({
   SIGMESH_CONTROL_SOCKET: socket,
   SIGMESH_CHECK_ON_START: 'false', // the demo says when, so that all begin together
+  SIGMESH_PUSH: 'false', // as above
+  SIGMESH_LAN__BEACON__ENABLED: 'false', // as above
   SIGMESH_LAN__LISTEN: '127.0.0.1',
   SIGMESH_LAN__ADDRESS: '127.0.0.1',
   SIGMESH_LAN__PORT: '0',

@@ -58,6 +58,7 @@ export class SoakNode implements Stoppable {
       SIGMESH_SCHEDULE_JITTER_S: '5',
       SIGMESH_RETRY_S: '1',
       SIGMESH_STORE__QUOTA_MIB: `${quotaMiB}`,
+      SIGMESH_LAN__BEACON__ENABLED: 'false', // what it says of addresses would lead around the link
       SIGMESH_LAN__LISTEN: inside,
       SIGMESH_LAN__ADDRESS: outside,
       SIGMESH_LAN__PORT: `${link.port}`,

@@ -130,8 +130,40 @@ export function activity({ activity, activitySince, progress }: ChannelStatus, n
   ].join(', ')
 }
 
+const pushes: Readonly<Record<NodeStatus['push']['state'], string>> = {
+  off: 'not asked for',
+  connecting: 'connecting',
+  listening: 'at once',
+  spared: 'not needed: others of the site listen',
+  waiting: 'not now',
+}
+
+/** How this node hears of news, and from whom. */
+function newsLines(status: NodeStatus): { name: string; text: string }[] {
+  const { push, metadata, beacon, now } = status
+  const from =
+    metadata.from === null || metadata.at === null ? '' : `, last by ${metadata.from} ${relative(metadata.at, now)}`
+  const why = push.error ? ` (${push.error.message} [${push.error.code}])` : ''
+  return [
+    {
+      name: 'news',
+      text: `from the origin ${pushes[push.state]}${why}; metadata at snapshot ${metadata.snapshot}${from}`,
+    },
+    { name: 'beacon', text: beacon ? `beacon ${beaconText(beacon, now)}` : 'no beacon' },
+  ]
+}
+
+function beaconText(beacon: NonNullable<NodeStatus['beacon']>, now: string): string {
+  const { state, group, neighbours, heardLast, sent, heard, served, dropped } = beacon
+  const last = heardLast[0] ? `, last ${heardLast[0].node} ${relative(heardLast[0].at, now)}` : ''
+  const thrown = Object.entries(dropped).flatMap(([why, count]) => (count > 0 ? [`${count} ${why}`] : []))
+  const counts = `${sent} sent, ${heard} heard, ${served} files shown${thrown.length > 0 ? `, dropped ${thrown.join(', ')}` : ''}`
+  return `${state} at ${group}; ${neighbours} neighbours${last}; ${counts}`
+}
+
 function nodeLines(status: NodeStatus, style: Style): string[] {
   const lines = [
+    ...newsLines(status),
     { name: 'traffic', text: trafficText(status) },
     { name: 'limits', text: limitsText(status.limits) },
     { name: 'node', text: aboutNode(status) },

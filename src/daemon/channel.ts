@@ -28,11 +28,11 @@ import {
   type ServedRelease,
   subtractBytes,
 } from './ledger.ts'
+import type { Refreshed } from './refresh.ts'
 import type { Activity, Bytes, CycleResult, HistoryEntry } from './status.ts'
-import type { Trust } from './trust.ts'
 
 export interface ChannelParts {
-  readonly trust: Trust
+  refresh(channel: string, signal: AbortSignal): Promise<Refreshed>
   readonly exchanges: Exchanges
   openInstaller(): Promise<Installer>
   readonly ledger: Ledger
@@ -200,8 +200,8 @@ export class Channel implements Stoppable {
   }
 
   async #attempt(signal: AbortSignal): Promise<CycleResult> {
-    const { trust, exchanges } = this.#parts
-    const refresh = () => trust.refresh(this.name, signal)
+    const { exchanges } = this.#parts
+    const refresh = () => this.#parts.refresh(this.name, signal)
     const enter = (activity: Activity, offered?: Release) => this.#enter(activity, offered)
     const obtain = (release: Verified<Release>) => exchanges.obtain(release, signal)
     const verify = (release: Verified<Release>) => exchanges.verify(release, signal)

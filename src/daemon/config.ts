@@ -36,12 +36,27 @@ const argv = z.array(z.string().min(1)).min(1, 'expected a command and its argum
 
 const userName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_.-]{0,31}\$?$/, 'expected the name of a user')
 
+const multicastGroup = z
+  .ipv4()
+  .refine(address => /^(22[4-9]|23\d)\./.test(address), 'expected an IPv4 multicast address')
+
+/** Neighbours tell each other what they have, by multicast that stays in the LAN. On the interface of `lan.address`. */
+const beacon = z
+  .strictObject({
+    enabled: z.boolean().default(true),
+    group: multicastGroup.default('239.255.83.77'),
+    port: wholeNumber.min(1).max(65_535).default(6891),
+  })
+  .prefault({})
+
 const lan = z
   .strictObject({
     /** Address to listen on for LAN peers. */
     listen: z.union([z.ipv4(), z.ipv6()]).default('0.0.0.0'),
     /** 0 takes a free port. */
     port: wholeNumber.max(65_535).default(6889),
+    /** Where neighbours ask for metadata, over HTTP. Default: the port after `port`; a free one when that is 0. Beacons say which. */
+    http_port: wholeNumber.max(65_535).optional(),
     /** The address that neighbours dial; found among this machine's interfaces when left out. */
     address: z.union([z.ipv4(), z.ipv6()]).optional(),
     /** The only networks whose addresses are dialled, and from which peers are taken. */
@@ -51,6 +66,7 @@ const lan = z
       .default([...privateNetworks]),
     /** Of one artifact; `limits.lan_connections` is for all together. */
     max_peers: wholeNumber.min(1).max(1000).default(50),
+    beacon,
   })
   .prefault({})
 

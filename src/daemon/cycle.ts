@@ -8,6 +8,7 @@
  *   verify   the whole, and the descriptor of it   store
  *   install  stage, test, switch, reload, health   install
  */
+import type { DownloadError } from '../core/errors.ts'
 import type { Release } from '../core/release.ts'
 import type { Verified } from '../core/verified.ts'
 import type { Installer } from '../install/installer.ts'
@@ -15,8 +16,10 @@ import type { StoredArtifact } from '../store/artifact-store.ts'
 import type { Activity } from './status.ts'
 
 export interface CycleParts {
-  /** The releases of the channel that the repository signs now. Throws TrustError or DownloadError. */
-  refresh(signal: AbortSignal): Promise<readonly Verified<Release>[]>
+  /** The releases of the channel that are signed, and why the origin could not be asked for newer ones. Throws TrustError or DownloadError. */
+  refresh(
+    signal: AbortSignal,
+  ): Promise<{ readonly releases: readonly Verified<Release>[]; readonly trouble?: DownloadError }>
   /** Space for the artifact and for its install, before their first byte; given back when disposed of. */
   reserve(release: Verified<Release>, signal: AbortSignal): Promise<AsyncDisposable>
   /** Fetch every piece of the artifact; it is served to the neighbours from then on. */
@@ -28,18 +31,22 @@ export interface CycleParts {
   enter(activity: Activity, offered?: Release): void
 }
 
-/** @returns The release that is in place now, and whether this cycle put it there. */
+/**
+ * @returns The release that is in place now, and whether this cycle put it there.
+ * @throws What went wrong at any step; `trouble` when that is why nothing newer is known.
+ */
 export async function runCycle(
   { refresh, reserve, obtain, verify, installer, enter }: CycleParts,
   signal: AbortSignal,
 ): Promise<{ outcome: 'installed' | 'current'; sequence: number }> {
   enter('refreshing')
-  const releases = await refresh(signal)
+  const { releases, trouble } = await refresh(signal)
   const installed = await installer.installed()
   enter('refreshing', newest(releases))
   const offered = newest(await installer.eligible(releases)) // not what failed here, nor anything while it is held
   if (!offered || offered.sequence <= (installed?.sequence ?? 0)) {
     await installer.finishReload(signal) // what failed or was cut off last time
+    if (trouble) throw trouble // nothing to do, as far as anybody here knows
     return { outcome: 'current', sequence: installed?.sequence ?? 0 }
   }
   enter('obtaining', offered)

@@ -3,12 +3,12 @@
  *
  *   the piece store, where both sides meet
  *     ├─ the WAN slice    a seat at the origin, and the pieces dealt to it
- *     └─ the LAN swarm    an engine, fed with neighbours by the tracker
+ *     └─ the LAN swarm    an engine, fed with neighbours by the tracker and by their beacons
  */
 import { randomBytes } from 'node:crypto'
-import { pieceSize } from '../core/artifact.ts'
+import { type Artifact, pieceSize } from '../core/artifact.ts'
 import type { Clock } from '../core/clock.ts'
-import { DownloadError, SigmeshError, SwarmError } from '../core/errors.ts'
+import { DownloadError, describeError, SigmeshError, SwarmError } from '../core/errors.ts'
 import { type Stoppable, stopAll } from '../core/lifecycle.ts'
 import type { Log } from '../core/log.ts'
 import { artifactUrlPath, type Release } from '../core/release.ts'
@@ -18,10 +18,13 @@ import type { PeerView, Swarm, SwarmEngine } from '../swarm/engine.ts'
 import { findPeers } from '../swarm/find-peers.ts'
 import type { Limits } from '../swarm/limits/limits.ts'
 import { readMetainfo } from '../swarm/metainfo.ts'
+import type { NeighbourClient } from '../swarm/neighbour-client.ts'
 import type { OriginClient } from '../swarm/origin-client.ts'
 import { holdSeat, type SeatHolder, type SliceView } from '../swarm/wan-slice.ts'
 import { noBytes, subtractBytes } from './ledger.ts'
+import type { Neighbourhood } from './neighbourhood.ts'
 import { RateWindow } from './rate-window.ts'
+import { shuffled } from './shuffled.ts'
 import type { Bytes } from './status.ts'
 
 export interface ExchangeParts {
@@ -29,6 +32,7 @@ export interface ExchangeParts {
   readonly artifacts: ArtifactStore
   readonly engine: SwarmEngine
   readonly limits: Limits
+  neighbourhood(): Neighbourhood
   readonly node: string
   readonly site: string
   /** The address that neighbours dial, as it is now: laptops move. */
@@ -93,9 +97,13 @@ export class Exchange implements Stoppable {
       clock,
       log,
     })
+    const neighbourhood = parts.neighbourhood()
+    swarm.addPeers(neighbourhood.holding(artifact.infohash))
+    const deaf = neighbourhood.onHolder(artifact.infohash, peer => swarm.addPeers([peer]))
     this.#started = [
       { stop: () => store.close() },
       { stop: async () => unsubscribe() },
+      { stop: async () => deaf() },
       { stop: () => swarm.leave() },
       peers,
       this.#slice,
@@ -208,8 +216,9 @@ function stalled(release: Release, silentMs: number, origin: DownloadError | nul
   })
 }
 
-/** The torrent kept from last time if it is good, else the origin's. What is wrong with a kept one is no news to anybody. */
-async function torrentOf(release: Release, { artifacts, origin }: ExchangeParts, signal: AbortSignal) {
+/** The torrent kept from last time if it is good, else a neighbour's, else the origin's. What is wrong with a kept one is no news to anybody. */
+async function torrentOf(release: Release, parts: ExchangeParts, signal: AbortSignal) {
+  const { artifacts, origin } = parts
   const artifact = release.full
   const kept = await artifacts.metainfo(artifact.sha256)
   if (kept) {
@@ -219,8 +228,28 @@ async function torrentOf(release: Release, { artifacts, origin }: ExchangeParts,
       if (!(error instanceof SigmeshError)) throw error
     }
   }
-  const metainfo = await origin.torrent(artifact, signal)
+  const near = await torrentNearby(artifact, parts, signal)
+  const metainfo = near ?? (await origin.torrent(artifact, signal))
   const read = readMetainfo(metainfo, artifact)
   await artifacts.keepMetainfo(artifact.sha256, metainfo)
   return { metainfo, ...read }
+}
+
+const mostNeighboursAsked = 2
+
+/** @returns undefined when no neighbour shows the right one. */
+async function torrentNearby(artifact: Artifact, { neighbourhood, random, log }: ExchangeParts, signal: AbortSignal) {
+  const holders = shuffled(neighbourhood().holding(artifact.infohash), random)
+  for (const holder of holders.slice(0, mostNeighboursAsked)) {
+    try {
+      const torrent = (client: NeighbourClient, patience: AbortSignal) => client.torrent(artifact, patience)
+      const metainfo = await neighbourhood().ask(holder, torrent, signal)
+      readMetainfo(metainfo, artifact)
+      return metainfo
+    } catch (error) {
+      signal.throwIfAborted()
+      log.debug({ neighbour: holder.node, ...describeError(error) }, 'no torrent from a neighbour')
+    }
+  }
+  return undefined
 }

@@ -3,6 +3,7 @@
  * finds it on the disk, and ends when its time to be served is over or its space is needed. Two channels may want the same bytes: they
  * share the exchange, and it does not end as long as one of them wants it.
  */
+import type { Artifact } from '../core/artifact.ts'
 import type { Sha256 } from '../core/digest.ts'
 import { describeError, StoreError } from '../core/errors.ts'
 import { type Stoppable, stopAll } from '../core/lifecycle.ts'
@@ -124,6 +125,16 @@ export class Exchanges implements Stoppable {
       .sort((a, b) => a.exchange.release.sequence - b.exchange.release.sequence)
   }
 
+  /** What is fetched or served now, the newest first. */
+  held(): readonly Artifact[] {
+    return [...this.#running.values()].map(({ exchange }) => exchange.release.full).reverse()
+  }
+
+  /** The torrent of what is held, for a neighbour. @throws StoreError. */
+  torrent({ sha256 }: Artifact): Promise<Uint8Array | undefined> {
+    return this.#parts.artifacts.metainfo(sha256)
+  }
+
   /** Artifact bytes of a channel by source since the last call. */
   drainBytes(channel: string): Bytes {
     const ended = this.#ended.get(channel) ?? noBytes
@@ -187,6 +198,7 @@ export class Exchanges implements Stoppable {
   #add(exchange: Exchange, serveUntil: number | undefined): Running {
     const running: Running = { exchange, serveUntil, wanted: 0 }
     this.#running.set(exchange.release.full.sha256, running)
+    this.#parts.neighbourhood().announce()
     return running
   }
 

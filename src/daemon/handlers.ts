@@ -13,9 +13,11 @@ import { describeChannel, describeHold, describePeers } from './channel-status.t
 import type { NodeConfig } from './config.ts'
 import type { ControlHandlers } from './control-server.ts'
 import type { Exchanges } from './exchanges.ts'
+import type { RunningNeighbourhood } from './neighbourhood.ts'
 import type { Runner, Schedule } from './schedule.ts'
 import type { CycleResult, HistoryEntry, NodeStatus } from './status.ts'
 import { describeLimits, describeTraffic } from './traffic-status.ts'
+import type { Trust } from './trust.ts'
 
 export interface NodeParts {
   readonly config: NodeConfig
@@ -28,6 +30,11 @@ export interface NodeParts {
   readonly schedule: Schedule
   /** Undefined when node.toml wants none. */
   readonly ear: Ear | undefined
+  /** The same. */
+  readonly neighbourhood: RunningNeighbourhood | undefined
+  readonly trust: Pick<Trust, 'shelf'>
+  /** Where the last refresh looked. */
+  looked(): { readonly from: string; readonly at: number } | undefined
   readonly history: Journal<HistoryEntry>
   readonly clock: Clock
   /** Aborts when the daemon stops. */
@@ -54,6 +61,8 @@ export function handlersOf(parts: NodeParts): ControlHandlers {
       push: describePush(parts.ear),
       limits: describeLimits(parts.limits.view()),
       traffic: describeTraffic(parts.origin, engine),
+      metadata: describeMetadata(parts),
+      beacon: parts.neighbourhood ? describeBeacon(parts.neighbourhood, parts) : null,
       channels: channels.map(channel => describeChannel(channel, exchanges, nextCheck(channel.name, parts))),
     }),
     peers: () => channels.flatMap(channel => describePeers(channel.name, exchanges)),
@@ -91,6 +100,37 @@ export function summarise({ channels }: NodeStatus): string {
       return `${channel} ${installed?.sequence ?? 'none'} ${activity}${far}${failure ? ` (${failure.code})` : ''}`
     })
     .join('; ')
+}
+
+function describeMetadata({ trust, looked }: NodeParts): NodeStatus['metadata'] {
+  const last = looked()
+  const { timestamp, snapshot } = trust.shelf.versions
+  return { timestamp, snapshot, from: last?.from ?? null, at: last ? iso(last.at) : null }
+}
+
+const mostNeighboursShown = 20
+
+function describeBeacon(neighbourhood: RunningNeighbourhood, { config, clock }: NodeParts): NodeStatus['beacon'] {
+  const { state, sent, heard, dropped, served, neighbours } = neighbourhood.view()
+  const { group, port } = config.lan.beacon
+  const wall = clock.now() - clock.monotonic()
+  const shown = neighbours.slice(-mostNeighboursShown).reverse()
+  return {
+    state,
+    group: `${group}:${port}`,
+    sent,
+    heard,
+    dropped: { ...dropped },
+    served,
+    neighbours: neighbours.length,
+    heardLast: shown.map(({ node, address, snapshot, artifacts, heardAt }) => ({
+      node,
+      address,
+      snapshot,
+      artifacts: artifacts.length,
+      at: iso(wall + heardAt),
+    })),
+  }
 }
 
 function describePush(ear: Ear | undefined): NodeStatus['push'] {

@@ -3,9 +3,11 @@
  *
  *   state_dir/identity.json  who it is for the origin
  *   state_dir/trust       what it trusts          state_dir/artifacts   what it fetches and serves
+ *   state_dir/roots       for its neighbours      state_dir/site-key.json   by which it knows them
  *   state_dir/ledger.json figures by channel      state_dir/history     what happened, a line each
  */
 import { join } from 'node:path'
+import type { Artifact } from '../core/artifact.ts'
 import { type Clock, systemClock } from '../core/clock.ts'
 import { describeError } from '../core/errors.ts'
 import { type Stoppable, stopAll } from '../core/lifecycle.ts'
@@ -17,9 +19,11 @@ import { openArtifactStore } from '../store/artifact-store.ts'
 import { lockDirectory } from '../store/directory-lock.ts'
 import { makeDirectory } from '../store/durable.ts'
 import { openJournal } from '../store/journal.ts'
+import { RootFiles } from '../store/root-files.ts'
 import { openTrustStore } from '../store/trust-store.ts'
 import type { EngineOptions, SwarmEngine } from '../swarm/engine.ts'
 import { type Ear, listenToOrigin } from '../swarm/events/listen.ts'
+import type { NodePlace } from '../swarm/events/protocol.ts'
 import { Limits } from '../swarm/limits/limits.ts'
 import { allowNetworks, lanAddress } from '../swarm/networks.ts'
 import { OriginClient } from '../swarm/origin-client.ts'
@@ -33,6 +37,8 @@ import { handlersOf, summarise } from './handlers.ts'
 import { startHousekeeping } from './housekeeping.ts'
 import { loadIdentity } from './identity.ts'
 import { Ledger } from './ledger.ts'
+import { nobody, type RunningNeighbourhood, startNeighbourhood } from './neighbourhood.ts'
+import { refresh } from './refresh.ts'
 import { startRunner, startSchedule } from './schedule.ts'
 import { historyEntry } from './status.ts'
 import { Trust } from './trust.ts'
@@ -94,11 +100,24 @@ async function assemble(config: NodeConfig, surroundings: Required<Surroundings>
   const origin = start(new OriginClient(config.origin, { connections }, { key, pin: config.origin_pin }))
   const engine = start(await startEngine(config))
   const lan = () => ownLanAddress(config)
-  const exchanges = await startExchanges(config, { ...surroundings, origin, engine, limits, lanAddress: lan }, start)
+  const near: { neighbourhood?: RunningNeighbourhood } = {}
+  const neighbourhood = () => near.neighbourhood ?? nobody
+  const meshed = { ...surroundings, origin, engine, limits, lanAddress: lan, neighbourhood }
+  const exchanges = await startExchanges(config, meshed, start)
   const history = await openJournal(join(config.state_dir, 'history'), historyEntry, mostHistoryEntries)
-  const trust = await openTrust(config, { ...surroundings, origin })
+  const trust = await openTrust(config, surroundings)
   const report: ChannelParts['report'] = (about, signal) => origin.report({ ...about, node, site, version }, signal)
-  const channels = await openChannels(config, { ...surroundings, trust, exchanges, history, report }, start)
+  let looked: { from: string; at: number } | undefined
+  const refreshChannel: ChannelParts['refresh'] = async (channel, signal) => {
+    const refreshed = await refresh(channel, { trust, origin, neighbourhood, log }, signal)
+    looked = { from: refreshed.from, at: clock.now() }
+    return refreshed
+  }
+  const channels = await openChannels(
+    config,
+    { ...surroundings, refresh: refreshChannel, exchanges, history, report },
+    start,
+  )
 
   const runners = startRunners(channels, { retryMs: config.retry_s * second, clock, random }, start)
   const checkAll = () => {
@@ -111,11 +130,33 @@ async function assemble(config: NodeConfig, surroundings: Required<Surroundings>
   const schedule = start(startSchedule(config.schedule, config.schedule_jitter_s * second, checkAll, { clock, random }))
   const lanAddress = () => `${lan()}:${engine.port}`
   const ended = startEnd(start)
-  const ear = config.push ? start(startEar(config, { ...surroundings, origin, wakeUp, lan })) : undefined
+  const place = () => ({ node, site, lan: lan() })
+  if (config.lan.beacon.enabled) {
+    const holdings = {
+      shelf: () => trust.shelf,
+      artifacts: () => exchanges.held(),
+      torrent: (artifact: Artifact) => exchanges.torrent(artifact),
+      onSnapshot: (snapshot: number) => void wakeUp.hear(snapshot),
+    }
+    near.neighbourhood = start(
+      await startNeighbourhood(config, {
+        ...surroundings,
+        origin,
+        port: engine.port,
+        place,
+        lanAddress: lan,
+        holdings,
+      }),
+    )
+  }
+  const ear = config.push
+    ? start(startEar({ ...surroundings, origin, place, wakeUp, neighbourhood: near.neighbourhood }))
+    : undefined
+  const heard = { ear, neighbourhood: near.neighbourhood, trust, looked: () => looked }
   const about = {
     config,
     limits,
-    ear,
+    ...heard,
     engine,
     exchanges,
     channels,
@@ -159,15 +200,19 @@ function startEngine({ engine, lan, limits }: NodeConfig): Promise<SwarmEngine> 
 interface EarParts extends Required<Surroundings> {
   readonly origin: OriginClient
   readonly wakeUp: WakeUp
-  lan(): string
+  place(): NodePlace
+  readonly neighbourhood: RunningNeighbourhood | undefined
 }
 
-function startEar({ node, site }: NodeConfig, { origin, wakeUp, lan, ...surroundings }: EarParts): Ear {
+function startEar({ origin, wakeUp, place, neighbourhood, ...surroundings }: EarParts): Ear {
   return listenToOrigin({
     ...surroundings,
     client: origin,
-    request: () => ({ node, site, lan: lan() }),
-    onNews: ({ snapshot }) => void wakeUp.hear(snapshot),
+    request: place,
+    onNews: ({ snapshot, generation }) => {
+      wakeUp.hear(snapshot)
+      neighbourhood?.hearGeneration(generation)
+    },
   })
 }
 
@@ -188,11 +233,9 @@ async function startExchanges(config: NodeConfig, parts: MeshParts, start: Start
 }
 
 /** What cannot be read of it is the failure of each channel that needs it, and the node starts all the same. */
-async function openTrust(
-  { state_dir, root }: NodeConfig,
-  { origin, clock, log }: Required<Surroundings> & { readonly origin: OriginClient },
-): Promise<Trust> {
-  const trust = new Trust({ store: await openTrustStore(join(state_dir, 'trust')), rootFile: root, origin, clock })
+async function openTrust({ state_dir, root }: NodeConfig, { clock, log }: Required<Surroundings>): Promise<Trust> {
+  const store = await openTrustStore(join(state_dir, 'trust'))
+  const trust = new Trust({ store, roots: new RootFiles(join(state_dir, 'roots')), rootFile: root, clock })
   await trust
     .open()
     .catch(error => log.warn({ ...describeError(error) }, 'what was trusted before is not shown to neighbours'))

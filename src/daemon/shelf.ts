@@ -9,15 +9,15 @@
 import { TrustError } from '../core/errors.ts'
 import type { TrustState } from '../core/trust-state.ts'
 import { type BodyOf, type Kind, readMetadata } from '../signing/metadata.ts'
-import type { OriginNews } from '../swarm/events/protocol.ts'
+import type { Versions } from '../swarm/events/protocol.ts'
 
-const nothingHeld: OriginNews = { timestamp: 0, snapshot: 0 }
+const nothingHeld: Versions = { timestamp: 0, snapshot: 0 }
 
 export class Shelf {
   static readonly empty = new Shelf({ files: new Map(), floor: { time: 0, versions: new Map() } }, new Map())
 
   /** Of the newest timestamp and snapshot that belong together; 0 and 0 when there are none. */
-  readonly versions: OriginNews
+  readonly versions: Versions
   readonly #state: TrustState
   readonly #roots: ReadonlyMap<number, Uint8Array>
 

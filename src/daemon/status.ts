@@ -138,6 +138,46 @@ export const nodeStatus = z.strictObject({
   }),
   limits: z.strictObject({ wan_down: limit, lan_up: limit, lan_down: limit }),
   traffic,
+  /** The metadata that this node has verified and can show its neighbours; 0 when none. `from`: who showed it last, since the start. */
+  metadata: z.strictObject({
+    timestamp: wholeNumber,
+    snapshot: wholeNumber,
+    /** `origin`, `cache` (what this node had), or the name of a neighbour; null before the first refresh. */
+    from: z.string().nullable(),
+    at: time.nullable(),
+  }),
+  /** The beacon: what neighbours tell by multicast. Null when node.toml wants none. */
+  beacon: z
+    .strictObject({
+      /** `closed`: no interface to speak on, or no key from the origin yet. `flooded`: nothing is heard for some seconds. */
+      state: z.enum(['on', 'closed', 'flooded']),
+      group: z.string(),
+      sent: wholeNumber,
+      heard: wholeNumber,
+      /** Datagrams thrown away, by reason. `other_key`: of another site, or of this one before or after a revocation. */
+      dropped: z.strictObject({
+        malformed: wholeNumber,
+        other_key: wholeNumber,
+        forged: wholeNumber,
+        replayed: wholeNumber,
+        clock_skew: wholeNumber,
+        misplaced: wholeNumber,
+      }),
+      /** Files of metadata given out to neighbours. */
+      served: wholeNumber,
+      neighbours: wholeNumber,
+      /** Some of them, the last heard first. */
+      heardLast: z.array(
+        z.strictObject({
+          node: nodeName,
+          address: z.string(),
+          snapshot: wholeNumber,
+          artifacts: wholeNumber,
+          at: time,
+        }),
+      ),
+    })
+    .nullable(),
   channels: z.array(channelStatus),
 })
 export type NodeStatus = z.infer<typeof nodeStatus>

@@ -1,5 +1,5 @@
 /**
- * Drives the trust rules: the rules say which file they need and which state to keep; this fetches from the origin and keeps on disk.
+ * Drives the trust rules: the rules say which file they need and which state to keep; this asks somebody for it, and keeps it on disk.
  * One walk at a time, since every walk begins with the state that the last one left.
  */
 import { readFile } from 'node:fs/promises'
@@ -12,24 +12,35 @@ import type { Verified } from '../core/verified.ts'
 import { refreshTrust, releasesOf } from '../signing/manifest.ts'
 import { pinRoot } from '../signing/root-chain.ts'
 import { Mutex } from '../store/mutex.ts'
+import type { RootFiles } from '../store/root-files.ts'
 import type { TrustStore } from '../store/trust-store.ts'
-import type { OriginClient } from '../swarm/origin-client.ts'
 import { Shelf } from './shelf.ts'
 
 const pinnedRootLimitBytes = 512 * KiB
 
 export interface TrustParts {
   readonly store: TrustStore
+  readonly roots: RootFiles
   /** The pinned root, as node.toml names it. */
   readonly rootFile: string
-  readonly origin: Pick<OriginClient, 'metadata'>
   readonly clock: Clock
 }
+
+/**
+ * Whom one refresh asks: the origin, a neighbour, or nobody but what is held already.
+ *
+ * @param path As in the metadata folder of a repository.
+ * @returns undefined when there is no such file there. @throws TrustError `metadata_too_large`, DownloadError.
+ */
+export type MetadataSource = (path: string, limitBytes: number) => Promise<Uint8Array | undefined>
+
+const rootPath = /^([1-9][0-9]*)\.root\.json$/
 
 export class Trust {
   readonly #parts: TrustParts
   readonly #turns = new Mutex()
   #shelf = Shelf.empty
+  #roots = new Map<number, Uint8Array>()
 
   constructor(parts: TrustParts) {
     this.#parts = parts
@@ -42,36 +53,49 @@ export class Trust {
 
   /** Take what a former run kept onto the shelf. @throws TrustError `trust_damaged`, StoreError. */
   async open(): Promise<void> {
-    const kept = await this.#parts.store.load()
-    if (kept) this.#shelf = new Shelf(kept, new Map())
+    const { store, roots } = this.#parts
+    this.#roots = await roots.load()
+    const kept = await store.load()
+    if (kept) this.#shelf = new Shelf(kept, this.#roots)
   }
 
   /**
-   * The releases of `channel` that the repository signs now.
+   * The releases of `channel` that the repository signs, as this source shows it.
    *
    * @throws TrustError, DownloadError, StoreError; ConfigError `config_unreadable` (no pinned root) or `config_invalid` (it is none).
    *   What was verified until then is kept.
    *   An aborted `signal` rejects with its reason.
    */
-  refresh(channel: string, signal: AbortSignal): Promise<readonly Verified<Release>[]> {
+  refresh(channel: string, source: MetadataSource, signal: AbortSignal): Promise<readonly Verified<Release>[]> {
     return this.#turns.run(async () => {
-      const { origin, store, clock } = this.#parts
+      const { store, clock } = this.#parts
       const walk = refreshTrust(await this.#state(), { now: clock.now(), channels: [channel] })
       let step = walk.next()
+      let root: { readonly version: number; readonly bytes: Uint8Array } | undefined
       while (!step.done) {
         signal.throwIfAborted()
         if (step.value.do === 'keep') {
           await store.save(step.value.state)
+          if (root && step.value.state.files.get('root.json') === root.bytes) await this.#keepRoot(root)
+          root = undefined
           step = walk.next()
         } else {
           const { path, limitBytes } = step.value
-          step = walk.next(await origin.metadata(`/metadata/${path}`, limitBytes, signal))
+          const bytes = await source(path, limitBytes)
+          const [, version] = rootPath.exec(path) ?? []
+          root = version !== undefined && bytes ? { version: Number(version), bytes } : undefined
+          step = walk.next(bytes)
         }
       }
       const { manifests, state } = step.value
-      this.#shelf = new Shelf(state, new Map())
+      this.#shelf = new Shelf(state, this.#roots)
       return manifests.flatMap(releasesOf)
     })
+  }
+
+  async #keepRoot({ version, bytes }: { readonly version: number; readonly bytes: Uint8Array }): Promise<void> {
+    this.#roots.set(version, bytes)
+    await this.#parts.roots.keep(version, bytes)
   }
 
   /** What this machine trusts now: what it kept, or the pinned root on the first start. */

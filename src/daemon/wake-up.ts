@@ -37,7 +37,8 @@ export class WakeUp implements Stoppable {
     const { held, clock } = this.#parts
     const now = clock.monotonic()
     if (snapshot <= held()) return false
-    if (snapshot <= this.#sought.snapshot && now - this.#sought.at < patienceMs) return false
+    // Not `<=`: somebody who made up a far too high number would silence who tells the truth.
+    if (snapshot === this.#sought.snapshot && now - this.#sought.at < patienceMs) return false
     this.#sought = { snapshot, at: now }
     const pauseMs = this.#wokenAt + shortestPauseMs - now
     if (pauseMs <= 0) this.#wake()

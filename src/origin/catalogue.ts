@@ -20,7 +20,7 @@ import { channelName } from '../core/schema.ts'
 import { readMetadata } from '../signing/metadata.ts'
 import { limitBytes } from '../signing/rules.ts'
 import { readSmallFile } from '../store/small-file.ts'
-import type { OriginNews } from '../swarm/events/protocol.ts'
+import type { Versions } from '../swarm/events/protocol.ts'
 
 export interface Offer {
   readonly release: Release
@@ -35,7 +35,7 @@ interface Offers {
   readonly bySha256: ReadonlyMap<Sha256, Offer>
   readonly infohashes: ReadonlySet<Infohash>
   /** The versions in force; undefined before a repository was read. */
-  readonly news: OriginNews | undefined
+  readonly versions: Versions | undefined
 }
 
 type Complain = (error: unknown, message: string) => void
@@ -44,7 +44,7 @@ type Complain = (error: unknown, message: string) => void
 const freshMs = 50
 /** A repository that cannot be read is tried again: it may be mended without a new timestamp.json. */
 const retryMs = 1000
-const nothing: Offers = { byPath: new Map(), bySha256: new Map(), infohashes: new Set(), news: undefined }
+const nothing: Offers = { byPath: new Map(), bySha256: new Map(), infohashes: new Set(), versions: undefined }
 
 export class Catalogue {
   readonly #directory: string
@@ -83,9 +83,9 @@ export class Catalogue {
   }
 
   /** What is in force at this moment; undefined while there is no repository. */
-  async news(): Promise<OriginNews | undefined> {
+  async versions(): Promise<Versions | undefined> {
     await this.#look(this.#clock.monotonic())
-    return this.#offers.news
+    return this.#offers.versions
   }
 
   async #find<T>(lookUp: () => T | undefined): Promise<T | undefined> {
@@ -119,8 +119,8 @@ export class Catalogue {
       if (first) this.#log.error(describeError(error), message)
     }
     try {
-      const { releases, news, whole } = await this.#readReleases(complain)
-      this.#offers = this.#index(releases, news)
+      const { releases, versions, whole } = await this.#readReleases(complain)
+      this.#offers = this.#index(releases, versions)
       this.#loaded = true
       if (whole || first)
         this.#log.info(
@@ -135,7 +135,7 @@ export class Catalogue {
     }
   }
 
-  async #readReleases(complain: Complain): Promise<{ releases: Release[]; news: OriginNews; whole: boolean }> {
+  async #readReleases(complain: Complain): Promise<{ releases: Release[]; versions: Versions; whole: boolean }> {
     const timestamp = readMetadata(
       'timestamp',
       'timestamp.json',
@@ -155,7 +155,7 @@ export class Catalogue {
         whole = false
       }
     }
-    return { releases, whole, news: { timestamp: timestamp.body.version, snapshot: snapshot.body.version } }
+    return { releases, whole, versions: { timestamp: timestamp.body.version, snapshot: snapshot.body.version } }
   }
 
   async #readChannel(channel: string, version: number, complain: Complain): Promise<Release[]> {
@@ -184,14 +184,14 @@ export class Catalogue {
     return bytes
   }
 
-  #index(releases: readonly Release[], news: OriginNews): Offers {
+  #index(releases: readonly Release[], versions: Versions): Offers {
     const offers = releases.map(release => ({
       release,
       file: join(this.#directory, artifactUrlPath(release)),
       torrentFile: join(this.#directory, torrentUrlPath(release.full)),
     }))
     return {
-      news,
+      versions,
       byPath: new Map(
         offers.flatMap(offer => [
           [artifactUrlPath(offer.release), offer],

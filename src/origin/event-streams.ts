@@ -43,7 +43,7 @@ export class EventStreams implements Stoppable {
   }
 
   /** Answer with a stream that begins with `news`, and goes on until either side ends it. Only where there is room. */
-  open(site: string, node: string, response: ServerResponse, news: OriginNews | undefined): void {
+  open(site: string, node: string, response: ServerResponse, news: OriginNews): void {
     this.#close(this.#bySite.get(site)?.get(node))
     const listener = { site, node, response }
     const ofSite = this.#bySite.get(site) ?? new Map<string, Listener>()
@@ -57,8 +57,7 @@ export class EventStreams implements Stoppable {
       // A proxy that collects an answer before it passes it on would keep the news for itself.
       'x-accel-buffering': 'no',
     })
-    // The head goes out with the first bytes, whether there is anything to tell or not.
-    this.#send(listener, news ? format(news) : ': alive\n\n')
+    this.#send(listener, format(news))
   }
 
   /** Tell all of what is in force now. */

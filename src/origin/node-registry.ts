@@ -63,6 +63,8 @@ export class NodeRegistry implements Stoppable {
   readonly #byKey
   readonly #token
   readonly #revokedSince
+  readonly #lastRevoked
+  readonly #lastRevokedOf
 
   /** @param directory The origin's state directory. @throws StoreError. */
   constructor(directory: string) {
@@ -70,6 +72,10 @@ export class NodeRegistry implements Stoppable {
     this.#byKey = this.#database.prepare('SELECT * FROM node WHERE key = ?')
     this.#token = this.#database.prepare('SELECT * FROM token WHERE key = ?')
     this.#revokedSince = this.#database.prepare('SELECT * FROM node WHERE revoked > ? ORDER BY revoked')
+    this.#lastRevoked = this.#database.prepare('SELECT max(revoked) AS last FROM node')
+    this.#lastRevokedOf = this.#database.prepare(
+      'SELECT max(revoked) AS last FROM node WHERE revoked IS NOT NULL AND site = ?',
+    )
     this.#database.prepare("INSERT OR IGNORE INTO secret (name, value) VALUES ('announce', ?)").run(randomBytes(32))
     const { value } = this.#database.prepare("SELECT value FROM secret WHERE name = 'announce'").get()!
     this.announceSecret = Buffer.from(value as Uint8Array)
@@ -92,9 +98,9 @@ export class NodeRegistry implements Stoppable {
     return this.#revokedSince.all(since).map(nodeOf)
   }
 
-  /** Ms since 1970; 0 when nobody was. */
-  lastRevocation(): number {
-    return Number(this.#database.prepare('SELECT max(revoked) AS last FROM node').get()!.last ?? 0)
+  /** When somebody was revoked last, of this site or of all; ms since 1970, 0 when nobody was. */
+  lastRevocation(site?: string): number {
+    return Number((site === undefined ? this.#lastRevoked.get() : this.#lastRevokedOf.get(site))!.last ?? 0)
   }
 
   /** @param publicKey Of the secret in the token, which is all that is kept of it. */

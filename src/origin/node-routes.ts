@@ -8,7 +8,8 @@ import type { Log } from '../core/log.ts'
 import type { Release } from '../core/release.ts'
 import { nodeReport, reportUrlPath } from '../core/report.ts'
 import { siteName } from '../core/schema.ts'
-import { eventsRequest, eventsUrlPath, streamsFull } from '../swarm/events/protocol.ts'
+import { siteKeyUrlPath } from '../swarm/beacon/site-key-protocol.ts'
+import { eventsUrlPath, nodePlace, type OriginNews, streamsFull } from '../swarm/events/protocol.ts'
 import { announceUrlPath, announceUrlRequest } from '../swarm/identity/join-protocol.ts'
 import { seatRequest, seatsUrlPath } from '../swarm/seats/protocol.ts'
 import type { Catalogue } from './catalogue.ts'
@@ -16,9 +17,11 @@ import type { OriginConfig } from './config.ts'
 import { type Doorkeeper, revoked } from './doorkeeper.ts'
 import type { EventStreams } from './event-streams.ts'
 import { notFound, refuse, refuseIdentity } from './http-server.ts'
+import type { NodeRegistry } from './node-registry.ts'
 import type { Paces } from './paces.ts'
 import type { ReportStore } from './report-store.ts'
 import { parseHave, type SeatBook } from './seat-book.ts'
+import { siteKeyOf } from './site-key.ts'
 import type { SiteLimits } from './site-limits.ts'
 import { lanAddress, siteKey } from './sites.ts'
 import type { Tracker } from './tracker.ts'
@@ -33,6 +36,9 @@ export interface NodeParts {
   readonly tracker: Tracker
   readonly reports: ReportStore
   readonly events: EventStreams
+  readonly registry: NodeRegistry
+  /** What is in force now. */
+  news(): Promise<OriginNews>
   readonly clock: Clock
   readonly log: Log
 }
@@ -42,7 +48,21 @@ const crowdedSeconds = 5 * 60
 
 export function addNodeRoutes(
   app: FastifyInstance,
-  { door, catalogue, seats, siteLimits, paces, config, tracker, reports, events, clock, log }: NodeParts,
+  {
+    door,
+    catalogue,
+    seats,
+    siteLimits,
+    paces,
+    config,
+    tracker,
+    reports,
+    events,
+    registry,
+    news,
+    clock,
+    log,
+  }: NodeParts,
 ): void {
   const preParsing = door.forNodes
 
@@ -97,18 +117,27 @@ export function addNodeRoutes(
   })
 
   app.post(eventsUrlPath, { preParsing }, async (request, reply) => {
-    const parsed = eventsRequest.safeParse(request.body)
+    const parsed = nodePlace.safeParse(request.body)
     if (!parsed.success) return refuse(reply, 400, 'bad_request')
     const { node, lan } = parsed.data
     if (!door.speaksFor(request, parsed.data)) return otherNode(reply)
     const site = siteKey(parsed.data.site, request.ip, lan && lanAddress(lan, request.ip))
-    const news = await catalogue.news()
+    const inForce = await news()
     // Looked at once more, and nothing is awaited after it: who is revoked from here on is forgotten by name.
     if (!door.stillWelcome(request)) return refuseIdentity(reply, revoked)
     if (!events.hasRoom(site, node)) return refuse(reply.header('retry-after', crowdedSeconds), 503, streamsFull)
     reply.hijack()
-    events.open(site, node, reply.raw, news)
+    events.open(site, node, reply.raw, inForce)
     return reply
+  })
+
+  app.post(siteKeyUrlPath, { preParsing }, (request, reply) => {
+    const parsed = nodePlace.safeParse(request.body)
+    if (!parsed.success) return refuse(reply, 400, 'bad_request')
+    const { site, lan } = parsed.data
+    if (!door.speaksFor(request, parsed.data)) return otherNode(reply)
+    const group = siteKey(site, request.ip, lan && lanAddress(lan, request.ip))
+    return reply.header('cache-control', 'no-store').send(siteKeyOf(registry, site, group))
   })
 
   app.post(reportUrlPath, { preParsing }, (request, reply) => {

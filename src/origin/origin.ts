@@ -7,6 +7,7 @@
  *   POST /v1/reports                   core/report.ts
  *   GET  /announce/<site>              the tracker
  *   POST /v1/events                    swarm/events/protocol.ts
+ *   POST /v1/site-key                  swarm/beacon/site-key-protocol.ts
  *   POST /v1/join, /v1/announce-url    swarm/identity/join-protocol.ts
  *   GET  /v1/health                    200 once a repository has been read, 503 before
  *   GET  /v1/stats                     for this machine only: a request from elsewhere, or through a proxy, gets a 404
@@ -92,6 +93,10 @@ export async function startOrigin(
     const door = new Doorkeeper(admission, config.join, clock)
 
     const catalogue = new Catalogue(config.repository, clock, log)
+    const news = async () => ({
+      ...((await catalogue.versions()) ?? { timestamp: 0, snapshot: 0 }),
+      generation: registry.lastRevocation(),
+    })
     const egress = new Egress()
     const rules = {
       ...defaultSeatRules,
@@ -132,7 +137,21 @@ export async function startOrigin(
     started.push(expelRevoked({ registry, seats, tracker, events, clock, log }))
     addFileRoutes(app, { door, config, catalogue, seats, siteLimits, paces, egress, clock })
     addJoinRoutes(app, { admission, clock, log })
-    addNodeRoutes(app, { door, catalogue, seats, siteLimits, paces, config, tracker, reports, events, clock, log })
+    addNodeRoutes(app, {
+      door,
+      catalogue,
+      seats,
+      siteLimits,
+      paces,
+      config,
+      tracker,
+      reports,
+      events,
+      registry,
+      news,
+      clock,
+      log,
+    })
     const stats = () => ({
       artifactBytes: egress.total,
       egress: egress.view(),
@@ -143,7 +162,7 @@ export async function startOrigin(
     addWatchRoutes(app, catalogue, stats)
     const url = await app.listen({ host: config.listen.address, port: config.listen.port })
     const { port } = app.server.address() as AddressInfo
-    started.push(watchRepository({ directory: config.repository, catalogue, clock, log }, news => events.tell(news)))
+    started.push(watchRepository({ directory: config.repository, news, clock, log }, each => events.tell(each)))
     if (!(await catalogue.ready())) log.warn({ repository: config.repository }, 'there is no repository to serve yet')
     log.info({ url, seats: config.seats_per_site, payloads: config.payloads, join: config.join }, 'origin started')
     return { port, url, stats, reports: () => reports.all(), stop: () => stopAll(started) }

@@ -1,6 +1,7 @@
 /**
  * Sees a publish as soon as it is done: timestamp.json is the one file that a publish replaces, and it replaces it last. The system tells of
- * it where it can (inotify); where it cannot, on a network disk or while there is no repository yet, a look each second has to do.
+ * it where it can (inotify); where it cannot, on a network disk or while there is no repository yet, a look each second has to do. That
+ * look sees a revocation too, which a command writes beside the running origin.
  */
 import { type FSWatcher, watch } from 'node:fs'
 import { join } from 'node:path'
@@ -11,21 +12,21 @@ import type { Log } from '../core/log.ts'
 import { second } from '../core/units.ts'
 import { Bell } from '../swarm/bell.ts'
 import type { OriginNews } from '../swarm/events/protocol.ts'
-import type { Catalogue } from './catalogue.ts'
 
 const lookMs = second
 
 export interface WatchParts {
   /** The repository. */
   readonly directory: string
-  readonly catalogue: Pick<Catalogue, 'news'>
+  /** What is in force at this moment. */
+  news(): Promise<OriginNews>
   readonly clock: Clock
   readonly log: Log
 }
 
 /** @param tell Hears of each change, not of what was in force at the start. */
 export function watchRepository(
-  { directory, catalogue, clock, log }: WatchParts,
+  { directory, news: look, clock, log }: WatchParts,
   tell: (news: OriginNews) => void,
 ): Stoppable {
   const ended = new AbortController()
@@ -44,13 +45,13 @@ export function watchRepository(
   }
   const run = async () => {
     listen()
-    for (let told = await catalogue.news(); ; ) {
+    for (let told = JSON.stringify(await look()); ; ) {
       // Listen before looking, or a publish between the two would wait for the next look.
       const change = moved.heardWithin(lookMs, clock, ended.signal)
       change.catch(() => {}) // awaited below
-      const news = await catalogue.news()
-      if (news && (news.timestamp !== told?.timestamp || news.snapshot !== told.snapshot)) tell(news)
-      told = news ?? told
+      const news = await look()
+      if (JSON.stringify(news) !== told) tell(news)
+      told = JSON.stringify(news)
       await change
       listen()
     }

@@ -8,21 +8,27 @@
  *   POST /v1/reports                      a NodeReport
  *   GET  /announce/<site>                 the tracker, by BEP 3
  *   POST /v1/announce-url                 the same for a stock client
+ *   POST /v1/site-key                     the key of the site's beacons
  *   POST /v1/events                       news as it comes, see events/protocol.ts
  */
 import { type Artifact, pieceCount } from '../core/artifact.ts'
 import type { Infohash, Sha256 } from '../core/digest.ts'
-import { DownloadError, TrustError } from '../core/errors.ts'
+import { DownloadError } from '../core/errors.ts'
 import type { Stoppable } from '../core/lifecycle.ts'
-import { torrentUrlPath } from '../core/release.ts'
 import { type NodeReport, reportUrlPath } from '../core/report.ts'
 import { z } from '../core/schema.ts'
 import { KiB, MiB } from '../core/units.ts'
+import {
+  type SiteKeyAnswer,
+  siteKeyAnswer,
+  siteKeyAnswerLimitBytes,
+  siteKeyUrlPath,
+} from './beacon/site-key-protocol.ts'
 import { EventReader } from './events/event-reader.ts'
 import {
-  type EventsRequest,
   eventsUrlPath,
   heartbeatMs,
+  type NodePlace,
   newsEvent,
   type OriginNews,
   originNews,
@@ -30,10 +36,10 @@ import {
 import { announceUrlAnswer, announceUrlPath } from './identity/join-protocol.ts'
 import { RequestSigner } from './identity/request-signer.ts'
 import type { SigningKey } from './identity/signing-key.ts'
-import { metainfoLimitBytes } from './metainfo.ts'
 import { OriginAccount, type OriginAccountView, type Purpose } from './origin-account.ts'
 import { defaultHttpLimits, type HttpLimits, type HttpRequest, OriginHttp } from './origin-http.ts'
 import { expectRange, expectStatus, printable, turnedAway } from './origin-refusal.ts'
+import { fetchMetadata, fetchTorrent } from './repository-files.ts'
 import {
   type SeatAnswer,
   type SeatRequest,
@@ -121,39 +127,24 @@ export class OriginClient implements Stoppable {
     this.#signer = key && new RequestSigner(url, key, now)
   }
 
-  /**
-   * A metadata file.
-   *
-   * @param path Its URL path, made of names from our own grammars.
-   * @returns undefined when the origin has no such file (404, or the 403 of a bucket that hides what it lacks).
-   * @throws TrustError `metadata_too_large` past `limitBytes`; DownloadError. An aborted `signal` rejects with its own reason.
-   */
-  async metadata(path: string, limitBytes: number, signal?: AbortSignal): Promise<Uint8Array | undefined> {
-    return this.#talk.exchange({ purpose: 'metadata', method: 'GET', path, signal }, async answer => {
-      if (answer.status === 404 || answer.status === 403) return undefined
-      await expectStatus(answer, 200)
-      try {
-        return await answer.bytes(limitBytes)
-      } catch (error) {
-        if (!(error instanceof DownloadError) || error.code !== 'origin_length' || !error.facts.tooLong) throw error
-        throw new TrustError('metadata_too_large', `${path} is larger than ${limitBytes} bytes`, { path, limitBytes })
-      }
-    })
+  /** As `fetchMetadata`. */
+  metadata(path: string, limitBytes: number, signal?: AbortSignal): Promise<Uint8Array | undefined> {
+    return fetchMetadata(this.#talk, path, limitBytes, signal)
   }
 
-  /**
-   * The torrent of an artifact, unchecked: give it to `readMetainfo`.
-   *
-   * @throws DownloadError; `origin_length` when it is larger than this artifact's torrent can be.
-   */
-  async torrent(artifact: Artifact, signal?: AbortSignal): Promise<Uint8Array> {
-    return this.#talk.exchange(
-      { purpose: 'metadata', method: 'GET', path: torrentUrlPath(artifact), signal },
-      async answer => {
-        await expectStatus(answer, 200)
-        return answer.bytes(metainfoLimitBytes(artifact))
-      },
-    )
+  /** As `fetchTorrent`. */
+  torrent(artifact: Artifact, signal?: AbortSignal): Promise<Uint8Array> {
+    return fetchTorrent(this.#talk, artifact, signal)
+  }
+
+  /** The key of this node's site, for its beacons. @throws DownloadError. */
+  async siteKey(place: NodePlace, signal?: AbortSignal): Promise<SiteKeyAnswer> {
+    return this.#talk.exchange(this.#signed(post('seats', siteKeyUrlPath, place, signal)), async answer => {
+      await expectStatus(answer, 200)
+      const parsed = siteKeyAnswer.safeParse(parseJson(await answer.bytes(siteKeyAnswerLimitBytes)))
+      if (!parsed.success) throw new DownloadError('origin_malformed', 'the origin answers with no site key')
+      return parsed.data
+    })
   }
 
   /**
@@ -197,7 +188,7 @@ export class OriginClient implements Stoppable {
    * @returns How long to stay away when enough others of the site listen; undefined when it was heard and has ended.
    * @throws DownloadError; `origin_malformed` for anything but such a stream. An aborted `signal` rejects with its own reason.
    */
-  async events(request: EventsRequest, options: EventsOptions): Promise<{ retryAfterMs: number } | undefined> {
+  async events(request: NodePlace, options: EventsOptions): Promise<{ retryAfterMs: number } | undefined> {
     return this.#ear.exchange(this.#signed(post('news', eventsUrlPath, request, options.signal)), async answer => {
       const retryAfterMs = turnedAway(answer)
       if (retryAfterMs !== undefined) return { retryAfterMs }

@@ -90,6 +90,17 @@ export function nodeStatus(...channels: ChannelStatus[]): NodeStatus {
         lastCaller: { address: '10.0.0.8', at: ago(3) },
       },
     },
+    metadata: { timestamp: 12, snapshot: 7, from: 'pc-3', at: ago(5) },
+    beacon: {
+      state: 'on',
+      group: '239.255.83.77:6891',
+      sent: 40,
+      heard: 800,
+      dropped: { malformed: 0, other_key: 3, forged: 0, replayed: 0, clock_skew: 0, misplaced: 0 },
+      served: 12,
+      neighbours: 7,
+      heardLast: [{ node: 'pc-3', address: '10.0.0.3', snapshot: 7, artifacts: 1, at: ago(0.5) }],
+    },
     channels,
   }
 }

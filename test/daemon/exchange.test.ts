@@ -9,6 +9,7 @@ import { MiB } from '../../src/core/units.ts'
 import { markVerified } from '../../src/core/verified.ts'
 import { Exchange } from '../../src/daemon/exchange.ts'
 import { Exchanges } from '../../src/daemon/exchanges.ts'
+import { nobody } from '../../src/daemon/neighbourhood.ts'
 import { openArtifactStore } from '../../src/store/artifact-store.ts'
 import { Limits } from '../../src/swarm/limits/limits.ts'
 import { startNativeEngine } from '../../src/swarm/native/engine.ts'
@@ -57,6 +58,7 @@ async function lonely({
   const artifacts = await openArtifactStore(home, { quotaBytes: 64 * MiB, clock: systemClock })
   onTestFinished(() => artifacts.stop())
   const parts = {
+    neighbourhood: () => nobody,
     origin,
     artifacts,
     engine,

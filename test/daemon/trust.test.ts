@@ -5,6 +5,7 @@ import { expect, test } from 'vitest'
 import { DownloadError } from '../../src/core/errors.ts'
 import { hour, MiB } from '../../src/core/units.ts'
 import { Trust } from '../../src/daemon/trust.ts'
+import { RootFiles } from '../../src/store/root-files.ts'
 import { openTrustStore } from '../../src/store/trust-store.ts'
 import { ManualClock } from '../support/manual-clock.ts'
 import { scratchDir } from '../support/scratch.ts'
@@ -27,7 +28,14 @@ async function node(repository = new TrustRepository()) {
     },
   }
   const clock = new ManualClock(noon)
-  const start = async () => new Trust({ store: await openTrustStore(join(home, 'trust')), rootFile, origin, clock })
+  const start = async () => {
+    const roots = new RootFiles(join(home, 'roots'))
+    const trust = new Trust({ store: await openTrustStore(join(home, 'trust')), roots, rootFile, clock })
+    await trust.open()
+    const refresh = (channel: string, signal: AbortSignal) =>
+      trust.refresh(channel, (path, limit) => origin.metadata(`/metadata/${path}`, limit, signal), signal)
+    return { refresh, shelf: () => trust.shelf }
+  }
   return { home, rootFile, origin, clock, repository, start, trust: await start() }
 }
 

@@ -2,6 +2,7 @@
  * A branch office on loopback: a real repository, a real origin, real nodes. Nodes run in this process (cheap, for many of them) or each
  * in its own (to be killed). Everything is gone when the test is over.
  */
+import { randomInt } from 'node:crypto'
 import { mkdir, readdir, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -17,7 +18,7 @@ import { minute, second } from '../../src/core/units.ts'
 import { nodeConfig } from '../../src/daemon/config.ts'
 import { joinOrigin } from '../../src/daemon/join.ts'
 import { startNode } from '../../src/daemon/node.ts'
-import type { ChannelStatus, CycleResult, HistoryEntry, PeerList } from '../../src/daemon/status.ts'
+import type { ChannelStatus, CycleResult, HistoryEntry, NodeStatus, PeerList } from '../../src/daemon/status.ts'
 import { originConfig } from '../../src/origin/config.ts'
 import { enroll } from '../../src/origin/enroll.ts'
 import { type RunningOrigin, startOrigin } from '../../src/origin/origin.ts'
@@ -30,6 +31,10 @@ export interface SiteOptions {
   /** Default `required`: the nodes join, as machines do. */
   readonly join?: 'required' | 'open'
   readonly seats?: number
+  /** More of origin.toml. */
+  readonly origin?: Readonly<Record<string, unknown>>
+  /** The nodes hear each other by multicast, in a group of their own. Default: they do not. */
+  readonly beacon?: boolean
   /** A line between the origin and the nodes. */
   readonly line?: Omit<WanLinkOptions, 'target'>
   /** Each node a process of its own. Default: all in this one. */
@@ -64,6 +69,8 @@ export interface SiteNode {
   pid(): number
   update(): Promise<CycleResult>
   status(): Promise<ChannelStatus>
+  /** The whole answer. */
+  nodeStatus(): Promise<NodeStatus>
   peers(): Promise<PeerList>
   history(): Promise<readonly HistoryEntry[]>
   /** The files in force; undefined when there are none. */
@@ -77,6 +84,8 @@ export class Site {
   origin!: RunningOrigin
   readonly #options: SiteOptions
   readonly #started: Stoppable[] = []
+  /** By chance no other site's on this machine; and if it were, its key would be another. */
+  readonly #beacon = { group: `239.255.${randomInt(256)}.${randomInt(256)}`, port: randomInt(20_000, 30_000) }
   #originPort = 0
   #originUp = false
 
@@ -111,6 +120,7 @@ export class Site {
       join: this.#options.join ?? 'required',
       state_dir: join(this.home, 'origin-state'),
       seats_per_site: this.#options.seats ?? 5,
+      ...this.#options.origin,
       listen: { address: '127.0.0.1', port: this.#originPort },
     })
   }
@@ -171,7 +181,13 @@ export class Site {
       check_on_start: false,
       push: false, // each test says itself when its nodes look
       ...(typeof this.#options.node === 'function' ? this.#options.node(name) : this.#options.node),
-      lan: { listen: '127.0.0.1', address: '127.0.0.1', port: 0, networks: ['127.0.0.0/8'] },
+      lan: {
+        listen: '127.0.0.1',
+        address: '127.0.0.1',
+        port: 0,
+        networks: ['127.0.0.0/8'],
+        beacon: { enabled: this.#options.beacon ?? false, ...this.#beacon },
+      },
       channels: {
         [channel]: { path: paths.target, ...this.#options.channel?.(name) },
         ...Object.fromEntries(
@@ -253,6 +269,7 @@ function lookAt({ socket, target }: { socket: string; target: string }) {
   return {
     update: async () => (await client.update(channel))[0]!,
     status: async () => (await client.status()).channels[0]!,
+    nodeStatus: () => client.status(),
     peers: () => client.peers(),
     history: () => client.history(500),
     installed: async () => {

@@ -12,12 +12,12 @@ import type { Log } from '../../core/log.ts'
 import { minute } from '../../core/units.ts'
 import { Backoff } from '../backoff.ts'
 import type { OriginClient } from '../origin-client.ts'
-import type { EventsRequest, OriginNews } from './protocol.ts'
+import type { NodePlace, OriginNews } from './protocol.ts'
 
 export interface ListenParts {
   readonly client: Pick<OriginClient, 'events'>
   /** Who listens, as it is now: a laptop's address changes. */
-  request(): EventsRequest
+  request(): NodePlace
   /** Hears what the origin has in force, and each change of it. */
   onNews(news: OriginNews): void
   readonly clock: Clock

@@ -3,7 +3,7 @@
  *
  *   node     { "node": "pc-7", "site": "berlin", "lan": "10.1.2.7" }
  *   origin   event: news
- *            data: {"timestamp":12,"snapshot":7}
+ *            data: {"timestamp":12,"snapshot":7,"generation":1795348800123}
  *            (blank line)
  *            : alive                              a comment now and then, so that a dead line is noticed
  *
@@ -19,16 +19,23 @@ import { second } from '../../core/units.ts'
 
 export const eventsUrlPath = '/v1/events'
 
-export const eventsRequest = z.strictObject({
+/** Who asks, and where it is. */
+export const nodePlace = z.strictObject({
   node: nodeName,
   site: siteName,
   /** As in a request for a seat: tells subnets apart where the site is `auto`. */
   lan: z.union([z.ipv4(), z.ipv6()]).optional(),
 })
-export type EventsRequest = z.input<typeof eventsRequest>
+export type NodePlace = z.input<typeof nodePlace>
 
-/** The versions in force. An origin of a later version may say more. */
-export const originNews = z.object({ timestamp: wholeNumber, snapshot: wholeNumber })
+/** The versions of the repository that are in force, or that somebody holds. */
+export interface Versions {
+  readonly timestamp: number
+  readonly snapshot: number
+}
+
+/** The versions in force, and of the site keys: see beacon/site-key-protocol.ts. An origin of a later version may say more. */
+export const originNews = z.object({ timestamp: wholeNumber, snapshot: wholeNumber, generation: wholeNumber })
 export type OriginNews = z.infer<typeof originNews>
 
 export const newsEvent = 'news'

@@ -1,0 +1,113 @@
+/**
+ * The node's read-only HTTP endpoint for its neighbours:
+ *
+ *   GET /metadata/timestamp.json, /metadata/7.clamav.json, …     its own trusted metadata
+ *   GET /torrents/<sha256>.torrent                               of artifacts that it exchanges
+ *
+ * Nothing else, ever: it forwards nothing, takes no body, and makes no path of what it is asked; what is signed it shows, and the payload goes by
+ * BitTorrent. Against neighbours that flood it: few connections, few of one address, short waits, one request a connection.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
+import { SwarmError } from '../core/errors.ts'
+import type { Stoppable } from '../core/lifecycle.ts'
+import { KiB, second } from '../core/units.ts'
+import type { Networks } from './networks.ts'
+
+export interface NeighbourServerOptions {
+  readonly host: string
+  /** 0 takes a free one. */
+  readonly port: number
+  /** Whoever comes from elsewhere is not answered. */
+  readonly networks: Networks
+  /** @param path As it was asked for. @returns undefined when there is no such thing here. */
+  find(path: string): Promise<Uint8Array | undefined>
+}
+
+export interface NeighbourServer extends Stoppable {
+  readonly port: number
+  /** Files given out so far. */
+  readonly served: number
+}
+
+const mostConnections = 128
+const mostConnectionsOfOne = 8
+const idleMs = 10 * second
+
+/** @throws SwarmError `swarm_listen`. */
+export async function startNeighbourServer(options: NeighbourServerOptions): Promise<NeighbourServer> {
+  let served = 0
+  const server = createServer(
+    {
+      maxHeaderSize: 4 * KiB,
+      headersTimeout: 5 * second,
+      requestTimeout: 5 * second,
+      connectionsCheckingInterval: second,
+      keepAliveTimeout: second,
+    },
+    (request, response) => {
+      answer(request, response, options.find).then(
+        found => {
+          if (found) served++
+        },
+        () => response.destroy(), // our own fault; the neighbour asks another
+      )
+    },
+  )
+  server.maxConnections = mostConnections
+  server.setTimeout(idleMs, socket => socket.destroy())
+  server.on('connection', limitOf(options.networks))
+  await listen(server, options)
+  return {
+    port: (server.address() as AddressInfo).port,
+    get served() {
+      return served
+    },
+    stop: () =>
+      new Promise(resolve => {
+        server.close(() => resolve())
+        server.closeAllConnections()
+      }),
+  }
+}
+
+function limitOf(networks: Networks): (socket: Socket) => void {
+  const open = new Map<string, number>()
+  return socket => {
+    const address = socket.remoteAddress ?? ''
+    const count = (open.get(address) ?? 0) + 1
+    open.set(address, count)
+    socket.once('close', () => {
+      const left = open.get(address)! - 1
+      if (left > 0) open.set(address, left)
+      else open.delete(address)
+    })
+    if (count > mostConnectionsOfOne || !networks.allowed(address)) socket.destroy()
+  }
+}
+
+async function answer(
+  { method, url = '', headers }: IncomingMessage,
+  response: ServerResponse,
+  find: NeighbourServerOptions['find'],
+): Promise<boolean> {
+  const hasBody = headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined
+  const bytes = method === 'GET' && !hasBody ? await find(url) : undefined
+  response.writeHead(bytes ? 200 : 404, { 'content-length': bytes?.length ?? 0, connection: 'close' })
+  response.end(bytes)
+  return bytes !== undefined
+}
+
+function listen(server: Server, { host, port }: NeighbourServerOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', cause =>
+      reject(
+        new SwarmError('swarm_listen', `${host}:${port} cannot be opened for neighbours: ${cause.message}`, { cause }),
+      ),
+    )
+    server.listen(port, host, () => {
+      server.removeAllListeners('error')
+      resolve()
+    })
+  })
+}

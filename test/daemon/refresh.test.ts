@@ -1,0 +1,163 @@
+/** Neighbours as a source of metadata: good ones spare the line, hostile ones cost a moment and change nothing. */
+import { writeFile } from 'node:fs/promises'
+import type { Socket } from 'node:net'
+import { join } from 'node:path'
+import { expect, onTestFinished, test } from 'vitest'
+import { systemClock } from '../../src/core/clock.ts'
+import { DownloadError } from '../../src/core/errors.ts'
+import { silentLog } from '../../src/core/log.ts'
+import { MiB } from '../../src/core/units.ts'
+import { type Neighbourhood, nobody } from '../../src/daemon/neighbourhood.ts'
+import { refresh } from '../../src/daemon/refresh.ts'
+import { Trust } from '../../src/daemon/trust.ts'
+import { RootFiles } from '../../src/store/root-files.ts'
+import { openTrustStore } from '../../src/store/trust-store.ts'
+import type { Neighbour } from '../../src/swarm/beacon/neighbours.ts'
+import { askNeighbour } from '../../src/swarm/neighbour-client.ts'
+import { told } from '../support/beacons.ts'
+import { ManualClock } from '../support/manual-clock.ts'
+import { RawHttpServer, reply } from '../support/raw-http-server.ts'
+import { scratchDir } from '../support/scratch.ts'
+import { keyNamed, noon, TrustRepository } from '../support/trust-repository.ts'
+
+const never = new AbortController().signal
+
+/** A node that has seen release 1, where there are now 1 and 2; and what was published at each time. */
+async function node(repository = new TrustRepository()) {
+  const home = await scratchDir()
+  await writeFile(join(home, 'root.json'), repository.pinned)
+  const parts = { roots: new RootFiles(join(home, 'roots')), rootFile: join(home, 'root.json') }
+  const trust = new Trust({ ...parts, store: await openTrustStore(join(home, 'trust')), clock: new ManualClock(noon) })
+  await trust.open()
+  const origin = {
+    asked: 0,
+    down: false,
+    async metadata(path: string) {
+      origin.asked++
+      if (origin.down) throw new DownloadError('origin_unreachable', 'the origin does not answer')
+      return repository.serve(path.replace('/metadata/', ''))
+    },
+  }
+  const near: Neighbour[] = []
+  const disproved: [string, string][] = []
+  const neighbourhood: Neighbourhood = {
+    ...nobody,
+    withSnapshot: least => near.filter(({ snapshot }) => snapshot >= least),
+    ask: askNeighbour,
+    disprove: ({ node }, why) => disproved.push([node, why]),
+  }
+  const look = async () => {
+    const { releases, ...rest } = await refresh(
+      'clamav',
+      { trust, origin, neighbourhood: () => neighbourhood, log: silentLog },
+      never,
+    )
+    return { offered: releases.map(({ sequence }) => sequence), ...rest }
+  }
+  repository.publish([1])
+  await look()
+  const yesterday = repository.snapshot()
+  repository.publish([1, 2])
+  origin.asked = 0
+  /** A neighbour that claims this snapshot, and answers like this. */
+  const neighbour = async (name: string, snapshot: number, answer: (socket: Socket, path: string) => void) => {
+    const server = await RawHttpServer.start((socket, { path }) => answer(socket, path.replace('/metadata/', '')))
+    onTestFinished(() => server.stop())
+    near.push({ ...told({ node: name, snapshot, http: server.port }), heardAt: systemClock.monotonic() })
+    return server
+  }
+  const honest = (files: ReadonlyMap<string, Uint8Array>) => (socket: Socket, path: string) => {
+    const bytes = files.get(path)
+    reply(socket, bytes ? 200 : 404, bytes)
+  }
+  const newest = trust.shelf.versions.snapshot + 1
+  return { look, trust, origin, repository, yesterday, neighbour, honest, near, disproved, newest, home }
+}
+
+test('a neighbour that is ahead is asked, and the origin is not', async () => {
+  const { look, origin, repository, neighbour, honest, newest, trust } = await node()
+  await neighbour('ahead', newest, honest(repository.files))
+  expect(await look()).toEqual({ offered: [1, 2], from: 'ahead' })
+  expect(origin.asked).toBe(0)
+  expect(trust.shelf.versions.snapshot).toBe(newest)
+})
+
+const flood = (socket: Socket) => {
+  socket.write('HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n')
+  const chunk = Buffer.concat([Buffer.from(`${MiB.toString(16)}\r\n`), Buffer.alloc(MiB, 'x'), Buffer.from('\r\n')])
+  const pour = () => {
+    while (!socket.destroyed && socket.write(chunk));
+  }
+  socket.on('drain', pour)
+  pour()
+}
+
+test.each<[string, (lab: Awaited<ReturnType<typeof node>>) => (socket: Socket, path: string) => void, string]>([
+  ['shows what is older than it claims', ({ yesterday, honest }) => honest(yesterday), 'wrong'],
+  ['shows what nobody has signed', () => socket => reply(socket, 200, '{"signatures":[],"signed":{}}'), 'wrong'],
+  ['shows a file without an end', () => socket => flood(socket), 'wrong'],
+  ['has nothing at all', () => socket => reply(socket, 404), 'absent'],
+  ['says nothing', () => () => {}, 'absent'],
+  ['hangs up', () => socket => socket.destroy(), 'absent'],
+  [
+    'sends us elsewhere',
+    () => socket => reply(socket, 302, '', { location: 'http://169.254.169.254/latest/meta-data' }),
+    'absent',
+  ],
+])('a neighbour that %s: disproved, and the origin is asked as ever', async (_, answer, why) => {
+  const lab = await node()
+  await lab.neighbour('liar', lab.newest + 100, answer(lab))
+  expect(await lab.look()).toEqual({ offered: [1, 2], from: 'origin' })
+  expect(lab.disproved).toEqual([['liar', why]])
+})
+
+test('forty liars: two are asked, then the origin', async () => {
+  const { look, near, neighbour, newest, disproved } = await node()
+  const server = await neighbour('liar', newest, socket => socket.destroy())
+  for (let number = 0; number < 40; number++) near.push({ ...near[0]!, node: `liar-${number}` })
+  expect(await look()).toMatchObject({ from: 'origin' })
+  expect(server.accepted).toBe(2)
+  expect(disproved).toHaveLength(2)
+})
+
+test('the origin is away, nobody is ahead: a neighbour at the same version, or what is held, keeps what is known; the trouble is told', async () => {
+  const { look, origin, yesterday, neighbour, honest, near, newest } = await node()
+  origin.down = true
+  const trouble = { code: 'origin_unreachable' }
+  expect(await look()).toMatchObject({ offered: [1], from: 'cache', trouble })
+  await neighbour('equal', newest - 1, honest(yesterday))
+  expect(await look()).toMatchObject({ offered: [1], from: 'equal', trouble })
+  expect(near).toHaveLength(1)
+})
+
+test('the origin is away, and what is held has expired: the trouble with the origin, and nothing is believed', async () => {
+  const repository = new TrustRepository()
+  const home = await scratchDir()
+  await writeFile(join(home, 'root.json'), repository.pinned)
+  const parts = { roots: new RootFiles(join(home, 'roots')), rootFile: join(home, 'root.json') }
+  const clock = new ManualClock(noon)
+  const trust = new Trust({ ...parts, store: await openTrustStore(join(home, 'trust')), clock })
+  await trust.open()
+  repository.publish([1])
+  const down = new DownloadError('origin_unreachable', 'the origin does not answer')
+  let away = false
+  const origin = { metadata: async (path: string) => (away ? Promise.reject(down) : repository.serve(path.slice(10))) }
+  const look = () => refresh('clamav', { trust, origin, neighbourhood: () => nobody, log: silentLog }, never)
+  await look()
+  away = true
+  clock.set(noon + 3650 * 24 * 3_600_000)
+  await expect(look()).rejects.toBe(down)
+})
+
+test('the keys were rotated while a node was away: its neighbours show it every root in between', async () => {
+  const { look, trust, repository, home } = await node()
+  for (const name of ['second', 'third']) repository.rotateTimestampKey(keyNamed(name))
+  repository.publish([1, 2, 3])
+  await look()
+  const rootVersions = [2, 3].map(version => trust.shelf.find(`${version}.root.json`))
+  expect(rootVersions).toEqual([2, 3].map(version => repository.files.get(`${version}.root.json`)))
+  expect([...(await new RootFiles(join(home, 'roots')).load()).keys()].sort()).toEqual([2, 3])
+  expect(trust.shelf.find('4.root.json')).toBeUndefined()
+  expect(trust.shelf.find('timestamp.json')).toEqual(repository.files.get('timestamp.json'))
+  expect(trust.shelf.find('../roots/2.root.json')).toBeUndefined()
+})

@@ -1,0 +1,73 @@
+/** A branch whose nodes hear each other: one is told, all know; the line is dead, the branch goes on. */
+import { expect, test } from 'vitest'
+import { KiB, MiB } from '../../src/core/units.ts'
+import { writePayload } from '../support/payload.ts'
+import { contents, readTree } from '../support/scratch.ts'
+import { openSite, type Site, type SiteNode } from '../support/site.ts'
+
+const never = { push: false, schedule: '0 0 1 1 *', check_on_start: false }
+
+async function installs(nodes: readonly SiteNode[], source: string): Promise<void> {
+  const wanted = contents(await readTree(source))
+  for (const node of nodes) await expect.poll(async () => contents((await node.installed()) ?? {})).toEqual(wanted)
+}
+
+/** Until each has heard each other. */
+async function acquainted(site: Site, nodes = site.nodes): Promise<void> {
+  for (const node of nodes)
+    await expect.poll(async () => (await node.nodeStatus()).beacon!.neighbours).toBe(nodes.length - 1)
+}
+
+test('the origin tells one node; the others hear it from there, and fetch the metadata from there too', async () => {
+  const site = await openSite({
+    nodes: 5,
+    beacon: true,
+    origin: { listeners_per_site: 1 },
+    node: { ...never, push: true },
+  })
+  await acquainted(site)
+  await expect.poll(() => site.origin.stats().listeners.flatMap(({ nodes }) => nodes)).toHaveLength(1)
+  const source = await writePayload(site.home, 10 * KiB, 1)
+  await site.publish(source)
+  await installs(site.nodes, source)
+
+  const heard = await Promise.all(site.nodes.map(node => node.nodeStatus()))
+  const listening = heard.filter(({ push }) => push.state === 'listening').map(({ node }) => node)
+  expect(listening).toHaveLength(1)
+  expect(heard.filter(({ push }) => push.state === 'spared')).toHaveLength(4)
+  const names = heard.map(({ node }) => node)
+  for (const { node, metadata } of heard) {
+    if (node === listening[0]) expect(metadata.from).toBe('origin')
+    else expect(names.filter(name => name !== node)).toContain(metadata.from)
+  }
+})
+
+test('the line is dead, and one node has what the others lack: it is enough that it is there', async () => {
+  const site = await openSite({ nodes: 4, beacon: true, node: never })
+  const [ahead, ...behind] = site.nodes
+  await site.publish(await writePayload(site.home, MiB, 1))
+  await Promise.all(site.nodes.map(node => node.update()))
+  for (const node of behind) await node.stop()
+  const source = await writePayload(site.home, MiB, 2)
+  await site.publish(source)
+  await ahead!.update()
+  await site.stopOrigin()
+
+  await Promise.all(behind.map(node => node.start()))
+  await installs(behind, source)
+  for (const node of behind) {
+    const { bytes } = await node.status()
+    expect(bytes.wan + bytes.lanIn).toBeGreaterThanOrEqual((await node.status()).serving!.bytes)
+    expect((await node.nodeStatus()).metadata.from).toMatch(/^(node-\d|cache)$/)
+  }
+})
+
+test('nothing newer is known and the origin is away: that shows as a failure, whatever the neighbours say', async () => {
+  const site = await openSite({ nodes: 2, beacon: true, node: never })
+  await site.publish(await writePayload(site.home, 10 * KiB, 1))
+  await Promise.all(site.nodes.map(node => node.update()))
+  await acquainted(site)
+  await site.stopOrigin()
+  expect(await site.nodes[0]!.update()).toMatchObject({ outcome: 'failed', error: { code: 'origin_unreachable' } })
+  expect((await site.nodes[0]!.status()).installed).toMatchObject({ sequence: 1 })
+})

@@ -1,0 +1,88 @@
+/** The endpoint for neighbours serves what it was given to serve, and is nobody's proxy. */
+import { connect } from 'node:net'
+import { text } from 'node:stream/consumers'
+import { expect, onTestFinished, test } from 'vitest'
+import { startNeighbourServer } from '../../src/swarm/neighbour-server.ts'
+import { allowNetworks } from '../../src/swarm/networks.ts'
+import { rawRequest } from '../support/origin-fixture.ts'
+import { RawHttpServer, reply } from '../support/raw-http-server.ts'
+
+async function serving(networks = ['127.0.0.0/8']) {
+  const asked: string[] = []
+  const find = async (path: string) => {
+    asked.push(path)
+    if (path === '/metadata/broken.json') throw new Error('the disk is gone')
+    return path === '/metadata/timestamp.json' ? Buffer.from('{}') : undefined
+  }
+  const server = await startNeighbourServer({ host: '127.0.0.1', port: 0, networks: allowNetworks(networks), find })
+  onTestFinished(() => server.stop())
+  return { server, asked }
+}
+
+/** @returns All that it answers until it closes. */
+function raw(port: number, request: string): Promise<string> {
+  const socket = connect(port, '127.0.0.1', () => socket.write(request))
+  socket.on('error', () => {})
+  return text(socket).catch(() => '')
+}
+
+test('it shows what is there, and says 404 to the rest', async () => {
+  const { server } = await serving()
+  expect((await rawRequest(server.port, '/metadata/timestamp.json')).body.toString()).toBe('{}')
+  expect((await rawRequest(server.port, '/metadata/../../etc/passwd')).status).toBe(404)
+  expect(server.served).toBe(1)
+})
+
+test('it forwards nothing: neither an absolute URL nor CONNECT reaches anybody', async () => {
+  const { server, asked } = await serving()
+  const victim = await RawHttpServer.start(socket => reply(socket, 200, 'secret'))
+  onTestFinished(() => victim.stop())
+  const answers = [
+    await raw(server.port, `GET ${victim.url}/ HTTP/1.1\r\nHost: victim\r\nConnection: close\r\n\r\n`),
+    await raw(server.port, `CONNECT 127.0.0.1:${victim.port} HTTP/1.1\r\nHost: victim\r\n\r\n`),
+  ]
+  for (const answer of answers) expect(answer).not.toContain('secret')
+  expect(victim.accepted).toBe(0)
+  expect(asked).toEqual([`${victim.url}/`])
+})
+
+test.each([
+  ['a body', 'GET /metadata/timestamp.json HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nxx'],
+  ['another method', 'POST /metadata/timestamp.json HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n'],
+])('%s: 404, and nothing is looked up', async (_, request) => {
+  const { server, asked } = await serving()
+  expect(await raw(server.port, request)).toMatch(/^HTTP\/1.1 404 /)
+  expect(asked).toEqual([])
+})
+
+test('a fault of our own ends the connection, and tells nothing', async () => {
+  const { server } = await serving()
+  expect(await raw(server.port, 'GET /metadata/broken.json HTTP/1.1\r\nHost: x\r\n\r\n')).toBe('')
+})
+
+test('who comes from outside our networks is not answered', async () => {
+  const { server, asked } = await serving(['10.0.0.0/8'])
+  expect(await raw(server.port, 'GET /metadata/timestamp.json HTTP/1.1\r\nHost: x\r\n\r\n')).toBe('')
+  expect(asked).toEqual([])
+})
+
+test('one address opens many connections and says nothing: the ninth is closed', async () => {
+  const { server } = await serving()
+  const open = Array.from({ length: 8 }, () => connect(server.port, '127.0.0.1'))
+  onTestFinished(() => {
+    for (const socket of open) socket.destroy()
+  })
+  await Promise.all(open.map(socket => new Promise(resolve => socket.once('connect', resolve))))
+  expect(await raw(server.port, 'GET /metadata/timestamp.json HTTP/1.1\r\nHost: x\r\n\r\n')).toBe('')
+})
+
+test('the port is taken: swarm_listen', async () => {
+  const { server } = await serving()
+  const again = {
+    host: '127.0.0.1',
+    port: server.port,
+    networks: allowNetworks(['127.0.0.0/8']),
+    find: async () => undefined,
+  }
+  await expect(startNeighbourServer(again)).rejects.toMatchObject({ code: 'swarm_listen' })
+})
