@@ -4,7 +4,8 @@
  *   1 root       fetch the root that the token names, and check its SHA-256: before that nothing else is asked or written
  *   2 key        make a key of its own, in the state directory
  *   3 register   the origin binds name, site and key; the site is the token's, not ours to choose
- *   4 write      root.json, the identity, and node.toml last: where that is, the machine has joined
+ *   4 write      root.json, the identity, the key of the site's beacons if it can be had, and node.toml last: where that is, the machine has
+ *                joined
  *
  * Cut off anywhere, it can be run again with the same token.
  */
@@ -22,6 +23,7 @@ import { registerNode } from '../swarm/identity/register.ts'
 import { OriginClient } from '../swarm/origin-client.ts'
 import { adoptIdentity, nextIdentity } from './identity.ts'
 import { type NewChannel, nodeToml } from './node-toml.ts'
+import { keepFirstSiteKey } from './site-key.ts'
 
 export interface JoinOptions {
   /** As `sigmesh enroll` printed it. */
@@ -56,6 +58,10 @@ export async function joinOrigin(options: JoinOptions, signal?: AbortSignal): Pr
   const answer = await registerNode(token, { node: options.node, key }, signal)
   await writeFileDurably(options.rootFile, root, publicMode)
   await adoptIdentity(options.stateDir)
+  const client = new OriginClient(token.origin, {}, { pin: token.pin, key })
+  await keepFirstSiteKey(options.stateDir, client, answer, signal)
+    .catch(() => {}) // the daemon asks again
+    .finally(() => client.stop())
   const { origin, pin } = token
   await writeFileDurably(options.configFile, nodeToml({ ...options, ...answer, origin, pin }), publicMode)
   return answer

@@ -15,6 +15,7 @@ import type { Stoppable } from '../core/lifecycle.ts'
 import type { Log } from '../core/log.ts'
 import { hour, minute, second } from '../core/units.ts'
 import { JsonFile } from '../store/json-file.ts'
+import { giveToOwnerOf } from '../store/owner.ts'
 import { Backoff } from '../swarm/backoff.ts'
 import { type SiteKey, siteKey } from '../swarm/beacon/datagram.ts'
 import { type SiteKeyAnswer, siteKeyAnswer } from '../swarm/beacon/site-key-protocol.ts'
@@ -34,10 +35,29 @@ export interface SiteKeyParts {
   readonly log: Log
 }
 
+const fileName = 'site-key.json'
 const longestBackoffMs = 5 * minute
 const firstDoubtMs = 30 * second
 /** After a revocation all sites ask; not all at once. */
 const spreadMs = 5 * second
+
+/**
+ * Take the first key along while a machine joins, so that it may start for the first time in a branch whose line is dead. Where the site
+ * is `auto`, the key hangs on where the machine will be: then the daemon has to ask.
+ *
+ * @throws DownloadError, StoreError; a machine has joined all the same.
+ */
+export async function keepFirstSiteKey(
+  stateDirectory: string,
+  origin: Pick<OriginClient, 'siteKey'>,
+  place: NodePlace,
+  signal?: AbortSignal,
+): Promise<void> {
+  if (place.site === 'auto') return
+  const path = join(stateDirectory, fileName)
+  await new JsonFile(path, siteKeyAnswer).write(await origin.siteKey(place, signal))
+  await giveToOwnerOf(stateDirectory, path)
+}
 
 export class SiteKeyKeeper implements Stoppable {
   readonly #parts: SiteKeyParts
@@ -52,7 +72,7 @@ export class SiteKeyKeeper implements Stoppable {
 
   private constructor(parts: SiteKeyParts) {
     this.#parts = parts
-    this.#file = new JsonFile(join(parts.stateDirectory, 'site-key.json'), siteKeyAnswer)
+    this.#file = new JsonFile(join(parts.stateDirectory, fileName), siteKeyAnswer)
   }
 
   /** With the key of last time, if there is one; and begin to ask. @throws StoreError. */
@@ -134,6 +154,6 @@ export class SiteKeyKeeper implements Stoppable {
 
   async #drop(): Promise<void> {
     this.#held = undefined
-    await unlink(join(this.#parts.stateDirectory, 'site-key.json')).catch(() => {})
+    await unlink(join(this.#parts.stateDirectory, fileName)).catch(() => {})
   }
 }

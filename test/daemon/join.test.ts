@@ -54,6 +54,8 @@ test('it has its own key, the pinned root, and a configuration that the daemon t
   const root = await readFile(options.rootFile)
   expect(root.equals(await readFile(join(fixture.repository.directory, 'metadata', '1.root.json')))).toBe(true)
   expect((await stat(join(options.stateDir, 'identity.json'))).mode & 0o777).toBe(0o600)
+  const beacons = JSON.parse(await readFile(join(options.stateDir, 'site-key.json'), 'utf8'))
+  expect(beacons).toEqual({ key: expect.stringMatching(/^[\w-]{43}$/), generation: 0 })
   const key = await loadIdentity(options.stateDir)
   expect(registryOf(fixture).find(key!.id)).toMatchObject({ name: 'pc-7', site: 'berlin' })
 })

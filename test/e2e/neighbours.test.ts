@@ -1,4 +1,6 @@
 /** A branch whose nodes hear each other: one is told, all know; the line is dead, the branch goes on. */
+import { readdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { KiB, MiB } from '../../src/core/units.ts'
 import { writePayload } from '../support/payload.ts'
@@ -70,4 +72,37 @@ test('nothing newer is known and the origin is away: that shows as a failure, wh
   await site.stopOrigin()
   expect(await site.nodes[0]!.update()).toMatchObject({ outcome: 'failed', error: { code: 'origin_unreachable' } })
   expect((await site.nodes[0]!.status()).installed).toMatchObject({ sequence: 1 })
+})
+
+test('a node that has never seen a release starts in a branch whose line is dead: it gets the newest that any neighbour has', async () => {
+  const site = await openSite({ nodes: 3, beacon: true, node: { ...never, check_on_start: true } })
+  const fresh = site.nodes[2]!
+  await fresh.stop()
+  for (const left of await readdir(fresh.stateDir))
+    if (!['identity.json', 'site-key.json'].includes(left)) await rm(join(fresh.stateDir, left), { recursive: true })
+  const source = await writePayload(site.home, MiB, 1)
+  await site.publish(source)
+  await site.nodes[0]!.update()
+  await site.stopOrigin()
+  await fresh.start()
+  await installs([site.nodes[1]!, fresh], source)
+  expect((await fresh.status()).bytes.wan).toBe(0)
+})
+
+test('a revoked node is heard no more, and hears no more, as soon as the others have another key', async () => {
+  const site = await openSite({ nodes: 3, beacon: true, node: { ...never, push: true } })
+  await acquainted(site)
+  const [first, second, thief] = site.nodes
+  await site.revoke(thief!.name)
+  for (const [node, other] of [
+    [first!, second!],
+    [second!, first!],
+  ] as const)
+    await expect
+      .poll(async () => (await node.nodeStatus()).beacon!.heardLast.map(({ node: name }) => name))
+      .toEqual([other.name])
+  const source = await writePayload(site.home, 10 * KiB, 1)
+  await site.publish(source)
+  await installs([first!, second!], source)
+  expect(await thief!.installed()).toBeUndefined()
 })

@@ -21,6 +21,7 @@ import { startNode } from '../../src/daemon/node.ts'
 import type { ChannelStatus, CycleResult, HistoryEntry, NodeStatus, PeerList } from '../../src/daemon/status.ts'
 import { originConfig } from '../../src/origin/config.ts'
 import { enroll } from '../../src/origin/enroll.ts'
+import { NodeRegistry } from '../../src/origin/node-registry.ts'
 import { type RunningOrigin, startOrigin } from '../../src/origin/origin.ts'
 import { initRepository } from '../../src/publish/init.ts'
 import { type PublishOptions, publish } from '../../src/publish/publish.ts'
@@ -123,6 +124,13 @@ export class Site {
       ...this.#options.origin,
       listen: { address: '127.0.0.1', port: this.#originPort },
     })
+  }
+
+  /** As `sigmesh revoke` does, beside the running origin. */
+  async revoke(node: string): Promise<void> {
+    const registry = new NodeRegistry(join(this.home, 'origin-state'))
+    registry.revoke(node, Date.now())
+    await registry.stop()
   }
 
   async stopOrigin(): Promise<void> {
