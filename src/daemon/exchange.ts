@@ -83,8 +83,10 @@ export class Exchange implements Stoppable {
     const artifact = release.full
     const path = artifactUrlPath(release)
     const lanAddress = () => parts.lanAddress()
+    const neighbourhood = parts.neighbourhood()
+    const neighbours = () => neighbourhood.holding(artifact.infohash).map(neighbour => neighbour.node)
     const limiter = parts.limits.of(release).wan_down
-    const about = { client: origin, artifact, path, store, limiter, node, site }
+    const about = { client: origin, artifact, path, store, limiter, node, site, neighbours }
     this.#slice = holdSeat({ ...about, lanAddress, clock, random, log })
     const peers = findPeers({
       origin,
@@ -97,7 +99,6 @@ export class Exchange implements Stoppable {
       clock,
       log,
     })
-    const neighbourhood = parts.neighbourhood()
     swarm.addPeers(neighbourhood.holding(artifact.infohash))
     const deaf = neighbourhood.onHolder(artifact.infohash, peer => swarm.addPeers([peer]))
     this.#started = [

@@ -33,6 +33,8 @@ export interface NeighbourServer extends Stoppable {
 const mostConnections = 128
 const mostConnectionsOfOne = 8
 const idleMs = 10 * second
+/** One that reads a byte now and then is not idle; but no honest neighbour waits for longer. */
+const longestMs = 30 * second
 
 /** @throws SwarmError `swarm_listen`. */
 export async function startNeighbourServer(options: NeighbourServerOptions): Promise<NeighbourServer> {
@@ -77,7 +79,9 @@ function limitOf(networks: Networks): (socket: Socket) => void {
     const address = socket.remoteAddress ?? ''
     const count = (open.get(address) ?? 0) + 1
     open.set(address, count)
+    const tooLong = setTimeout(() => socket.destroy(), longestMs)
     socket.once('close', () => {
+      clearTimeout(tooLong)
       const left = open.get(address)! - 1
       if (left > 0) open.set(address, left)
       else open.delete(address)

@@ -24,7 +24,8 @@ export interface SeatView {
 }
 
 interface Seat {
-  readonly token: string
+  /** Undefined when the neighbours have elected this node: no origin has given it a lease. */
+  readonly token: string | undefined
   readonly since: number
   /** Monotonic. */
   readonly until: number
@@ -51,12 +52,22 @@ export class Slice {
 
   /** What the origin says now replaces what it said before. Runs that are being fetched stay claimed until they are released. */
   deal({ seat: token, pieces, leaseMs }: Pick<SeatAnswer, 'seat' | 'pieces' | 'leaseMs'>): void {
-    if (token === null) {
-      this.revoke()
-      return
-    }
+    if (token === null) this.revoke()
+    else this.#lease(token, pieces, leaseMs)
+  }
+
+  /** Nobody deals, and the neighbours have elected this node to fetch these pieces, for so long. */
+  elect(pieces: readonly number[], leaseMs: number): void {
+    this.#lease(
+      undefined,
+      pieces.filter(piece => !this.#have.has(piece)),
+      leaseMs,
+    )
+  }
+
+  #lease(token: string | undefined, pieces: readonly number[], leaseMs: number): void {
     const now = { since: this.#clock.now(), ever: new Set<number>(), lastRun: 0 }
-    const { since, ever, lastRun } = this.#seat?.token === token ? this.#seat : now
+    const { since, ever, lastRun } = this.#seat && this.#seat.token === token ? this.#seat : now
     const fresh = pieces.filter(piece => !ever.has(piece))
     for (const piece of fresh) ever.add(piece)
     const until = this.#clock.monotonic() + leaseMs

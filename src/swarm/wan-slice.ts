@@ -5,6 +5,8 @@
  *   ask    POST /v1/seats, again every `nextMs`, and sooner when less than half of the last run is left
  *   fetch  two lanes; each takes the next run of dealt pieces and gets it as one long byte range. While one lane ends its run, the
  *          other has begun the next, so the line never waits for a round trip
+ *   elect  no answer about seats for a while: what the neighbours' ranking gives to this node is fetched without a lease, for where the
+ *          payload is still to be had (seats/election.ts). The first answer ends that
  *   hold   when the store is complete, `want: false` says so, and again from time to time for as long as this node serves
  *
  * A broken line or an absent origin is no failure: it tries for ever, since neighbours may bring the rest meanwhile; `view()` says
@@ -20,12 +22,15 @@ import { Backoff } from './backoff.ts'
 import { Bell } from './bell.ts'
 import type { OriginClient } from './origin-client.ts'
 import { type FetchParts, RunFetcher } from './run-fetcher.ts'
+import { electedPieces } from './seats/election.ts'
 import { type SeatView, Slice } from './slice.ts'
 
 export interface SliceParts extends FetchParts {
   readonly client: Pick<OriginClient, 'seats' | 'fetchRange'>
   readonly node: string
   readonly site: string
+  /** The names of the neighbours that have this artifact, or are fetching it. */
+  neighbours(): readonly string[]
   /** The address that neighbours dial, as it is now. */
   lanAddress(): string
   readonly clock: Clock
@@ -61,6 +66,12 @@ const mostMismatches = 3
 /** Whatever the origin says about when to speak again: never without a pause, and rarely when there is no news. */
 const shortestNextMs = 50
 const shortestHolderMs = 5 * second
+/** Seats are not missed before: an origin that is started again takes some seconds. */
+const graceMs = 10 * second
+/** Nothing has come from anywhere for so long: the next in rank tries. */
+const turnMs = 20 * second
+/** Not known here, or another clock: who is refused has nothing to fetch, and an election would be a way around the refusal. */
+const refusals: readonly string[] = ['identity_refused', 'identity_revoked', 'clock_skew', 'origin_pin']
 
 /** Start to ask and to fetch. A store that is complete already is only announced. */
 export function holdSeat(parts: SliceParts): SeatHolder {
@@ -78,6 +89,8 @@ class Holder implements SeatHolder {
   readonly #done: Promise<void>
   #stalledSince: number
   #askError: unknown
+  /** Monotonic: since when nothing usable was heard about seats. */
+  #unansweredSince: number | undefined
   #fetchError: unknown
 
   constructor(parts: SliceParts) {
@@ -140,6 +153,7 @@ class Holder implements SeatHolder {
       try {
         const nextMs = await this.#renew(want, stopped)
         this.#askError = undefined
+        this.#unansweredSince = undefined
         backoff.reset()
         // Only after some progress: towards the end the origin has nothing new to deal, however often it is asked.
         const left = this.#slice.left()
@@ -150,9 +164,23 @@ class Holder implements SeatHolder {
         this.#askError = error
         const waitMs = backoff.next()
         log.debug({ ...describeError(error), waitMs }, 'no usable answer about seats')
+        if (want && !refusals.includes(error.code)) this.#elect(waitMs)
         await clock.sleep(waitMs, stopped)
       }
     }
+  }
+
+  /** Nobody deals: after a grace period, fetch what falls to this node by rank, until the next try. */
+  #elect(waitMs: number): void {
+    const { clock, artifact, node } = this.#parts
+    const now = clock.monotonic()
+    this.#unansweredSince ??= now
+    if (now - this.#unansweredSince < graceMs) return
+    const turn = Math.floor((now - Math.max(this.#stalledSince, this.#unansweredSince + graceMs)) / turnMs)
+    const pieces = electedPieces(artifact.sha256, artifact, this.#parts.neighbours(), node, Math.max(0, turn))
+    this.#slice.elect(pieces, waitMs + graceMs)
+    this.#fetcher.reconsider()
+    this.#changed.ring()
   }
 
   /** @returns When the origin wants to hear again, in milliseconds. */

@@ -24,7 +24,14 @@ async function branch(line: { bytesPerSecond?: number; latencyMs?: number } = {}
     const client = new OriginClient(link.url)
     const store = MemoryPieceStore.of(published)
     const { artifact, path } = published
-    const common = { store, site: 'berlin', lanAddress: () => '127.0.0.1', clock: systemClock, log: silentLog }
+    const common = {
+      store,
+      site: 'berlin',
+      neighbours: () => [],
+      lanAddress: () => '127.0.0.1',
+      clock: systemClock,
+      log: silentLog,
+    }
     const holder = holdSeat({
       ...common,
       client,

@@ -3,9 +3,10 @@ import { afterEach, describe, expect, test } from 'vitest'
 import { pieceCount, pieceSize } from '../../src/core/artifact.ts'
 import { StoreError } from '../../src/core/errors.ts'
 import { silentLog } from '../../src/core/log.ts'
-import { KiB, second } from '../../src/core/units.ts'
+import { KiB, MiB, second } from '../../src/core/units.ts'
 import { Limiter } from '../../src/swarm/limits/limiter.ts'
 import { OriginClient } from '../../src/swarm/origin-client.ts'
+import { electedPieces } from '../../src/swarm/seats/election.ts'
 import { holdSeat } from '../../src/swarm/wan-slice.ts'
 import { type ArtifactFixture, makeArtifact } from '../support/artifact.ts'
 import { FakeOrigin } from '../support/fake-origin.ts'
@@ -26,12 +27,13 @@ afterEach(async () => {
 interface Site {
   readonly stored?: Iterable<number>
   readonly of?: ArtifactFixture
+  readonly neighbours?: readonly string[]
   /** Arrange the origin before the node asks. */
   readonly origin?: (origin: FakeOrigin) => void
 }
 
 /** A node with a real client against a fake origin; its pauses are fifty times as short. */
-async function site({ stored = [], of = fixture, origin: arrange }: Site = {}) {
+async function site({ stored = [], of = fixture, neighbours = [], origin: arrange }: Site = {}) {
   const origin = await FakeOrigin.start(of)
   started.push(origin)
   arrange?.(origin)
@@ -55,6 +57,7 @@ async function site({ stored = [], of = fixture, origin: arrange }: Site = {}) {
     limiter: new Limiter(),
     node: 'pc-7',
     site: 'berlin',
+    neighbours: () => neighbours,
     lanAddress: () => '10.0.0.9',
     clock,
     random: () => 0.5,
@@ -472,4 +475,47 @@ test('whatever is cut, evicted or brought by others: only dealt pieces are fetch
     }),
     { seed: 6, numRuns: 40 },
   )
+})
+
+describe('no answer about seats, while the payload is open to all', () => {
+  const gone = (status: number, code: string) => (origin: FakeOrigin) => {
+    origin.openPayloads = true
+    origin.onSeats = socket => {
+      reply(socket, status, JSON.stringify({ error: { code } }))
+      return true
+    }
+  }
+
+  test('a node that sees nobody fetches everything after a while, once, and without a seat', async () => {
+    const { origin, store, holder } = await site({ origin: gone(500, 'internal') })
+    await complete(store)
+    expect(bytesAsked(origin)).toBe(content.length)
+    expect(origin.heard.length).toBeGreaterThan(3)
+    expect(holder.view()).toMatchObject({ bytesWan: content.length, lastError: { code: 'origin_status' } })
+  })
+
+  test('neighbours that are dead cannot keep it from the rest: their turns pass', async () => {
+    const of = makeArtifact({ length: 5 * MiB, pieceLength: 64 * KiB })
+    const neighbours = ['a', 'b', 'c', 'd'] // five with this one: all of them are seeds
+    expect(electedPieces(of.artifact.sha256, of.artifact, neighbours, 'pc-7', 0).length).toBeLessThan(80)
+    const { origin, store } = await site({ of, neighbours, origin: gone(500, 'internal') })
+    await complete(store)
+    expect(bytesAsked(origin)).toBe(of.content.length)
+  })
+
+  test('the seat service comes back: from then on only what is dealt is fetched', async () => {
+    const { origin, store } = await site({ origin: gone(500, 'internal') })
+    origin.openPayloads = false
+    await expect.poll(() => origin.strays.length, { timeout: 60_000 }).toBeGreaterThan(0) // elected, and refused
+    origin.strays.length = 0
+    origin.onSeats = undefined
+    await expect.poll(() => store.have.complete, { timeout: 60_000 }).toBe(true)
+    expect(store.content().equals(content)).toBe(true)
+  })
+
+  test.each(['identity_revoked', 'other_node'])('who is refused (%s) is not elected', async code => {
+    const { origin } = await site({ origin: gone(403, code) })
+    await expect.poll(() => origin.heard.length, { timeout: 60_000 }).toBeGreaterThan(7)
+    expect(origin.ranges).toEqual([])
+  })
 })
