@@ -5,11 +5,15 @@
 import { readdir, readFile, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
+import { silentLog } from '../../src/core/log.ts'
 import { day } from '../../src/core/units.ts'
 import { runCycle } from '../../src/daemon/cycle.ts'
+import { nobody } from '../../src/daemon/neighbourhood.ts'
+import { refresh as refreshFrom } from '../../src/daemon/refresh.ts'
 import { Trust } from '../../src/daemon/trust.ts'
 import type { JsonObject } from '../../src/signing/json.ts'
 import { limitBytes } from '../../src/signing/rules.ts'
+import { RootFiles } from '../../src/store/root-files.ts'
 import { openTrustStore } from '../../src/store/trust-store.ts'
 import { OriginClient } from '../../src/swarm/origin-client.ts'
 import { FileServer } from '../support/file-server.ts'
@@ -41,8 +45,11 @@ async function victim() {
 
   const asked: number[] = []
   const cycle = async () => {
-    const trust = new Trust({ store: await openTrustStore(state), rootFile, origin, clock })
-    const refresh = (signal: AbortSignal) => trust.refresh('clamav', signal)
+    const roots = new RootFiles(join(home, 'roots'))
+    const trust = new Trust({ store: await openTrustStore(state), roots, rootFile, clock })
+    await roots.load()
+    const look = { trust, origin, neighbourhood: () => nobody, log: silentLog }
+    const refresh = (signal: AbortSignal) => refreshFrom('clamav', look, signal)
     const reserve = async () => ({ async [Symbol.asyncDispose]() {} })
     const obtain = async ({ sequence }: { sequence: number }) => {
       asked.push(sequence)

@@ -29,7 +29,7 @@ describe('over real HTTP', () => {
     const fetching = ['a', 'b', 'c'].map(node => {
       const store = MemoryPieceStore.of(published)
       const client = new OriginClient(link.url)
-      const about = { client, artifact, path, store, node, site: 'berlin', limiter: limiter() }
+      const about = { client, artifact, path, store, node, site: 'berlin', neighbours: () => [], limiter: limiter() }
       const holder = holdSeat({
         ...about,
         lanAddress: () => '127.0.0.1',
