@@ -34,8 +34,12 @@ export interface Versions {
   readonly snapshot: number
 }
 
-/** The versions in force, and of the site keys: see beacon/site-key-protocol.ts. An origin of a later version may say more. */
-export const originNews = z.object({ timestamp: wholeNumber, snapshot: wholeNumber, generation: wholeNumber })
+/** The versions in force, and of the site keys: see beacon/site-key-protocol.ts. An origin of a later version may say more, an earlier one says nothing of keys. */
+export const originNews = z.object({
+  timestamp: wholeNumber,
+  snapshot: wholeNumber,
+  generation: wholeNumber.default(0),
+})
 export type OriginNews = z.infer<typeof originNews>
 
 export const newsEvent = 'news'

@@ -37,13 +37,13 @@ const stream = (text: string) => (socket: Socket) => void socket.write(streamHea
 
 test('news is heard as it comes, and who listens is said', async () => {
   const { server, heard, listening } = await ear(stream(tell(1)))
-  await expect.poll(() => heard).toEqual([{ timestamp: 1, snapshot: 1 }])
+  await expect.poll(() => heard).toEqual([{ timestamp: 1, snapshot: 1, generation: 0 }])
   expect(listening.view()).toEqual({ state: 'listening', lastError: null })
   expect(server.requests.map(({ path, body }) => [path, JSON.parse(body)])).toEqual([
     ['/v1/events', { node: 'pc-7', site: 'berlin', lan: '10.0.0.7' }],
   ])
   for (const socket of server.sockets) socket.write(`: alive\n\n${tell(2)}`)
-  await expect.poll(() => heard.at(-1)).toEqual({ timestamp: 1, snapshot: 2 })
+  await expect.poll(() => heard.at(-1)).toEqual({ timestamp: 1, snapshot: 2, generation: 0 })
 })
 
 test('a stream that is cut is opened again after a pause, and an origin that is away is asked ever more rarely', async () => {
