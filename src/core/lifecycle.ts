@@ -4,6 +4,25 @@ export interface Stoppable {
 }
 
 /**
+ * Work that goes on beside everything else until it is stopped.
+ *
+ * @param work Has to end, or to reject, soon after its signal aborts: that is no failure. Any other rejection is a fault of ours, and ends the
+ *   process as an unhandled one.
+ */
+export function inBackground(work: (ended: AbortSignal) => Promise<void>): Stoppable {
+  const over = new AbortController()
+  const done = work(over.signal).catch(error => {
+    if (!over.signal.aborted) throw error
+  })
+  return {
+    async stop() {
+      over.abort(new DOMException('stopped', 'AbortError'))
+      await done
+    },
+  }
+}
+
+/**
  * Stop everything, the last started first, and do not let one failure keep the rest running.
  *
  * @throws AggregateError with every failure, after all have been tried.

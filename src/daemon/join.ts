@@ -9,13 +9,12 @@
  *
  * Cut off anywhere, it can be run again with the same token.
  */
-import { lstat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { sha256 } from '../core/digest.ts'
 import { JoinError, TrustError } from '../core/errors.ts'
 import { KiB } from '../core/units.ts'
 import { pinRoot } from '../signing/root-chain.ts'
-import { isSystemError, onDisk } from '../store/disk-error.ts'
+import { lstatIfThere } from '../store/disk-error.ts'
 import { makeDirectory, writeFileDurably } from '../store/durable.ts'
 import type { JoinAnswer } from '../swarm/identity/join-protocol.ts'
 import { type JoinToken, parseJoinToken } from '../swarm/identity/join-token.ts'
@@ -49,7 +48,7 @@ const publicMode = 0o644
  */
 export async function joinOrigin(options: JoinOptions, signal?: AbortSignal): Promise<JoinAnswer> {
   const token = parseJoinToken(options.token)
-  if (!options.force && (await exists(options.configFile)))
+  if (!options.force && (await lstatIfThere(options.configFile)))
     throw new JoinError('already_joined', `${options.configFile} is there already`)
   const root = await fetchRoot(token, signal)
   await makeDirectory(options.stateDir)
@@ -82,16 +81,4 @@ async function fetchRoot({ origin, pin, root, version }: JoinToken, signal?: Abo
 
 function otherRoot(origin: string, found: string): TrustError {
   return new TrustError('root_mismatch', `the root at ${origin} is not the one of the token: found ${found}`)
-}
-
-async function exists(path: string): Promise<boolean> {
-  return onDisk(path, async () => {
-    try {
-      await lstat(path)
-      return true
-    } catch (error) {
-      if (isSystemError(error, 'ENOENT', 'ENOTDIR')) return false
-      throw error
-    }
-  })
 }

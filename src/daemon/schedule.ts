@@ -4,7 +4,7 @@
  */
 import { createTask, validate } from 'node-cron'
 import type { Clock } from '../core/clock.ts'
-import type { Stoppable } from '../core/lifecycle.ts'
+import { inBackground, type Stoppable } from '../core/lifecycle.ts'
 import { minute } from '../core/units.ts'
 
 export function isSchedule(expression: string): boolean {
@@ -36,29 +36,24 @@ export function startSchedule(
   trigger: () => void,
   { clock, random }: { clock: Clock; random: () => number },
 ): Schedule {
-  const ended = new AbortController()
   const task = createTask(expression, () => {}) // never started
   const plan = () => task.getNextRuns(1)[0]!.getTime() + random() * jitterMs
   let nextAt = plan()
-  const run = async () => {
+  const running = inBackground(async ended => {
     for (let seen = clock.now(); ; seen = clock.now()) {
-      await clock.sleep(Math.min(lookMs, Math.max(0, nextAt - seen)), ended.signal)
+      await clock.sleep(Math.min(lookMs, Math.max(0, nextAt - seen)), ended)
       const now = clock.now()
       if (now < nextAt && now > seen - lookMs) continue
       trigger()
       nextAt = plan()
     }
-  }
-  const done = run().catch(error => {
-    if (!ended.signal.aborted) throw error
   })
   return {
     get nextAt() {
       return nextAt
     },
     async stop() {
-      ended.abort(new DOMException('the schedule is stopping', 'AbortError'))
-      await done
+      await running.stop()
       await task.destroy()
     },
   }

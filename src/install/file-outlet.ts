@@ -19,12 +19,12 @@
  */
 import { createHash } from 'node:crypto'
 import { constants } from 'node:fs'
-import { type FileHandle, lstat, open, opendir, rename, stat, unlink } from 'node:fs/promises'
+import { type FileHandle, open, opendir, rename, stat, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ContentError, InstallError } from '../core/errors.ts'
 import type { ContentFile } from '../core/pack-format.ts'
 import { MiB } from '../core/units.ts'
-import { isSystemError, onDisk } from '../store/disk-error.ts'
+import { isSystemError, lstatIfThere, onDisk } from '../store/disk-error.ts'
 import { isTemporaryName, syncDirectory, temporaryBeside } from '../store/durable.ts'
 import { readAt, writeAt } from '../store/file-bytes.ts'
 import { isRoot } from './account.ts'
@@ -184,17 +184,6 @@ async function copyBytes(source: FileHandle, copy: FileHandle): Promise<string> 
     await writeAt(copy, bytes, at)
     if (bytes.length < chunkBytes) return hash.digest('hex')
   }
-}
-
-async function lstatIfThere(location: string) {
-  return onDisk(location, async () => {
-    try {
-      return await lstat(location)
-    } catch (error) {
-      if (isSystemError(error, 'ENOENT', 'ENOTDIR')) return undefined
-      throw error
-    }
-  })
 }
 
 /** @returns Whether it was there. */

@@ -7,10 +7,10 @@
  *
  * A daemon that is somebody else has nothing to give but that user's rights, and checks nothing.
  */
-import { lstat, readlink } from 'node:fs/promises'
+import { readlink } from 'node:fs/promises'
 import { join, sep } from 'node:path'
 import { InstallError } from '../core/errors.ts'
-import { isSystemError, onDisk } from '../store/disk-error.ts'
+import { lstatIfThere, onDisk } from '../store/disk-error.ts'
 import { isRoot } from './account.ts'
 
 /** As Linux. */
@@ -64,13 +64,4 @@ function led(path: string, directory: string, why: string): InstallError {
     `${directory} ${why}, who could lead sigmesh, which is root here, from ${path} to elsewhere; give it to root alone, or run sigmesh as another user`,
     { path, directory },
   )
-}
-
-async function lstatIfThere(path: string) {
-  try {
-    return await lstat(path)
-  } catch (error) {
-    if (isSystemError(error, 'ENOENT')) return undefined
-    throw error
-  }
 }

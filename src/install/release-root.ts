@@ -15,7 +15,7 @@
 import { chmod, lstat, readdir, readlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { InstallError } from '../core/errors.ts'
-import { isSystemError, onDisk } from '../store/disk-error.ts'
+import { isSystemError, lstatIfThere, onDisk } from '../store/disk-error.ts'
 import { makeDirectory, removeLeftovers, removeTree, renameDurably, replaceSymlink } from '../store/durable.ts'
 import { directoryPattern } from './install-record.ts'
 import { refuseLedPath } from './led-path.ts'
@@ -68,7 +68,7 @@ export class ReleaseRoot {
 
   /** @throws InstallError `install_failed` when the name of the link is taken by something that somebody put there. */
   async checkLink(): Promise<void> {
-    const status = await onDisk(this.current, () => lstatIfThere(this.current))
+    const status = await lstatIfThere(this.current)
     if (!status || status.isSymbolicLink()) return
     throw new InstallError(
       'install_failed',
@@ -128,7 +128,7 @@ async function namesIn(directory: string): Promise<string[]> {
 /** The configured path, and the parents it lacks, open to readers whatever the umask. What exists keeps its mode: it is the admin's. */
 async function makeReadableDirectory(path: string): Promise<void> {
   const missing: string[] = []
-  for (let at = path; !(await onDisk(at, () => lstatIfThere(at))); at = dirname(at)) missing.push(at)
+  for (let at = path; !(await lstatIfThere(at)); at = dirname(at)) missing.push(at)
   await makeDirectory(path, directoryMode)
   for (const made of missing) await onDisk(made, () => chmod(made, directoryMode))
 }
@@ -144,13 +144,4 @@ async function makeOwnDirectory(path: string, mode: number): Promise<void> {
   if (!status.isDirectory() || status.uid !== process.getuid?.())
     throw new InstallError('install_failed', `${path} is not a directory of the user that runs sigmesh; move it away`)
   await onDisk(path, () => chmod(path, mode))
-}
-
-async function lstatIfThere(path: string) {
-  try {
-    return await lstat(path)
-  } catch (error) {
-    if (isSystemError(error, 'ENOENT')) return undefined
-    throw error
-  }
 }

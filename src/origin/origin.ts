@@ -17,7 +17,7 @@ import { Server } from 'node:tls'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { type Clock, systemClock } from '../core/clock.ts'
 import { describeError } from '../core/errors.ts'
-import { type Stoppable, stopAll } from '../core/lifecycle.ts'
+import { inBackground, type Stoppable, stopAll } from '../core/lifecycle.ts'
 import type { Log } from '../core/log.ts'
 import type { NodeReport } from '../core/report.ts'
 import { second } from '../core/units.ts'
@@ -174,7 +174,6 @@ export async function startOrigin(
 
 /** A revoked node is refused at once, whatever it asks; what it has from before is taken away here: its leases, its peers in the tracker, its ear for news. */
 function expelRevoked({ registry, seats, tracker, events, clock, log }: ExpelParts): Stoppable {
-  const ended = new AbortController()
   let seen = registry.lastRevocation()
   const look = () => {
     for (const { name, keyId, revokedAt } of registry.revokedSince(seen)) {
@@ -185,9 +184,9 @@ function expelRevoked({ registry, seats, tracker, events, clock, log }: ExpelPar
       log.info({ node: name }, 'a node was revoked')
     }
   }
-  const done = (async () => {
+  return inBackground(async ended => {
     for (;;) {
-      await clock.sleep(expelIntervalMs, ended.signal)
+      await clock.sleep(expelIntervalMs, ended)
       try {
         look()
       } catch (error) {
@@ -195,15 +194,7 @@ function expelRevoked({ registry, seats, tracker, events, clock, log }: ExpelPar
         log.error(describeError(error), 'revoked nodes keep their leases and stay in the tracker for now')
       }
     }
-  })().catch(error => {
-    if (!ended.signal.aborted) throw error
   })
-  return {
-    async stop() {
-      ended.abort()
-      await done
-    },
-  }
 }
 
 interface ExpelParts {

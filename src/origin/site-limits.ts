@@ -7,7 +7,7 @@
  *   wan_down = "8Mbit"                                wan_down = "20Mbit"
  */
 import type { Clock } from '../core/clock.ts'
-import type { Stoppable } from '../core/lifecycle.ts'
+import { inBackground, type Stoppable } from '../core/lifecycle.ts'
 import type { Release } from '../core/release.ts'
 import { second } from '../core/units.ts'
 import { Limiter } from '../swarm/limits/limiter.ts'
@@ -43,8 +43,7 @@ export class SiteLimits implements Stoppable {
   readonly #ruled: ReadonlyMap<string, Ruled>
   readonly #clock: Clock
   readonly #busy = new Map<string, Busy>()
-  readonly #over = new AbortController()
-  readonly #done: Promise<void>
+  readonly #looking: Stoppable
 
   constructor(sites: Readonly<Record<string, SiteConfig>>, clock: Clock) {
     this.#ruled = new Map(
@@ -54,7 +53,7 @@ export class SiteLimits implements Stoppable {
       ]),
     )
     this.#clock = clock
-    this.#done = this.#run()
+    this.#looking = inBackground(ended => this.#run(ended))
   }
 
   /** A transfer to `site` begins. @param site See `siteKey`. @returns undefined: it has no limit, now or later. */
@@ -79,8 +78,7 @@ export class SiteLimits implements Stoppable {
   }
 
   async stop(): Promise<void> {
-    this.#over.abort(new Error('the limits were stopped'))
-    await this.#done
+    await this.#looking.stop()
   }
 
   #ruleOf(site: string, { priority }: Pick<Release, 'priority'>): Ruled | undefined {
@@ -92,17 +90,13 @@ export class SiteLimits implements Stoppable {
     return timetable.at('wan_down', this.#clock.now()).bytesPerSecond
   }
 
-  async #run(): Promise<void> {
-    try {
-      for (;;) {
-        await this.#clock.sleep(lookMs, this.#over.signal)
-        for (const [site, { limiter, ruled, transfers }] of this.#busy) {
-          limiter.setRate(this.#rate(ruled))
-          if (transfers === 0 && limiter.take(0)) this.#busy.delete(site)
-        }
+  async #run(ended: AbortSignal): Promise<void> {
+    for (;;) {
+      await this.#clock.sleep(lookMs, ended)
+      for (const [site, { limiter, ruled, transfers }] of this.#busy) {
+        limiter.setRate(this.#rate(ruled))
+        if (transfers === 0 && limiter.take(0)) this.#busy.delete(site)
       }
-    } catch (error) {
-      if (!this.#over.signal.aborted) throw error
     }
   }
 }

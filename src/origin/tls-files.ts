@@ -4,7 +4,7 @@ import { readFile, stat } from 'node:fs/promises'
 import { createSecureContext } from 'node:tls'
 import type { Clock } from '../core/clock.ts'
 import { ConfigError, describeError } from '../core/errors.ts'
-import type { Stoppable } from '../core/lifecycle.ts'
+import { inBackground, type Stoppable } from '../core/lifecycle.ts'
 import type { Log } from '../core/log.ts'
 import { minute } from '../core/units.ts'
 
@@ -44,10 +44,9 @@ export function watchTlsFiles(
   { clock, log }: { readonly clock: Clock; readonly log: Log },
   use: (pair: TlsPair) => void,
 ): Stoppable {
-  const ended = new AbortController()
-  const done = (async () => {
+  return inBackground(async ended => {
     for (let known = await stampOf(files); ; ) {
-      await clock.sleep(lookEveryMs, ended.signal)
+      await clock.sleep(lookEveryMs, ended)
       const stamp = await stampOf(files)
       if (stamp === known) continue
       known = stamp
@@ -58,15 +57,7 @@ export function watchTlsFiles(
         log.error(describeError(error), 'the new certificate cannot be used; the old one stays in use')
       }
     }
-  })().catch(error => {
-    if (!ended.signal.aborted) throw error
   })
-  return {
-    async stop() {
-      ended.abort()
-      await done
-    },
-  }
 }
 
 /** The first of the file: the origin's own. @throws ConfigError. */

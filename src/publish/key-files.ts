@@ -4,13 +4,13 @@
  */
 import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
-import { lstat, open } from 'node:fs/promises'
+import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ConfigError, PublishError } from '../core/errors.ts'
 import { isJsonObject, parseJson } from '../signing/json.ts'
 import { type KeyFile, PrivateKey, privateKeyLimitBytes, readKeyFile } from '../signing/private-key.ts'
 import { admitKey, type PublicKey, parsePublicKey } from '../signing/public-key.ts'
-import { isSystemError, onDisk } from '../store/disk-error.ts'
+import { isSystemError, lstatIfThere, onDisk } from '../store/disk-error.ts'
 import { makeDirectory, writeFileDurably } from '../store/durable.ts'
 import { readSmallFile } from '../store/small-file.ts'
 import { namesIn } from './operator-directory.ts'
@@ -81,7 +81,7 @@ export async function ensureKey(directory: string, role: string): Promise<Privat
  */
 export async function generateKey(path: string, passphrase?: string): Promise<PublicKey> {
   for (const each of [path, `${path}.pub`])
-    if (await exists(each))
+    if (await lstatIfThere(each))
       throw new ConfigError('config_invalid', `${each} is there already; keys are never overwritten`, { path: each })
   const key = new PrivateKey(randomBytes(32))
   const bytes = passphrase === undefined ? key.encode() : await key.encodeSealed(passphrase)
@@ -122,18 +122,6 @@ export async function readKey(path: string): Promise<KeyFile> {
     }
   })
   return readKeyFile(bytes, path)
-}
-
-async function exists(path: string): Promise<boolean> {
-  return onDisk(path, async () => {
-    try {
-      await lstat(path)
-      return true
-    } catch (error) {
-      if (isSystemError(error, 'ENOENT')) return false
-      throw error
-    }
-  })
 }
 
 function unusable(path: string, detail: string, cause?: unknown): PublishError {

@@ -5,7 +5,7 @@
 import { basename, dirname } from 'node:path'
 import type { Clock } from '../core/clock.ts'
 import { ConfigError, describeError, PublishError } from '../core/errors.ts'
-import type { Stoppable } from '../core/lifecycle.ts'
+import { inBackground, type Stoppable } from '../core/lifecycle.ts'
 import type { Log } from '../core/log.ts'
 import { minute } from '../core/units.ts'
 import { rolesDue } from '../signing/lifetimes.ts'
@@ -39,27 +39,17 @@ export function startOnlineSigner(
       'config_invalid',
       `online_keys needs the repository of \`sigmesh init\`, and ${repository} is a copy`,
     )
-  const stopping = new AbortController()
   let told = ''
-  const run = async () => {
-    while (!stopping.signal.aborted) {
+  return inBackground(async stopping => {
+    while (!stopping.aborted) {
       const missing = (await signWhatIsDue(dirname(repository), keys, clock.now(), log)).join(', ')
       // Once, and again when it changes: it stays so for weeks.
       if (missing !== '' && missing !== told)
         log.warn({ roles: missing }, 'will expire, and must be signed by keys that are not here')
       told = missing
-      await clock.sleep(intervalMs, stopping.signal)
+      await clock.sleep(intervalMs, stopping)
     }
-  }
-  const ended = run().catch(error => {
-    if (!stopping.signal.aborted) throw error
   })
-  return {
-    async stop() {
-      stopping.abort(new Error('stopping'))
-      await ended
-    },
-  }
 }
 
 /** @returns The roles that are due and whose keys are not here. */

@@ -2,7 +2,8 @@
  * What the operating system says about the disk, in our words. Every file operation of this room, and of `install`, runs inside
  * `onDisk`, so that a full disk is told from a broken one and the message names the file.
  */
-import { statfs } from 'node:fs/promises'
+import type { Stats } from 'node:fs'
+import { lstat, statfs } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { StoreError } from '../core/errors.ts'
 import { formatBytes } from '../core/units.ts'
@@ -24,6 +25,18 @@ export async function onDisk<T>(path: string, work: () => Promise<T>, neededByte
   } catch (error) {
     throw isSystemError(error) ? await storeError(error, path, neededBytes) : error
   }
+}
+
+/** @returns undefined when there is nothing at `path`; a link is not followed. @throws StoreError `disk_failed`. */
+export async function lstatIfThere(path: string): Promise<Stats | undefined> {
+  return onDisk(path, async () => {
+    try {
+      return await lstat(path)
+    } catch (error) {
+      if (isSystemError(error, 'ENOENT', 'ENOTDIR')) return undefined
+      throw error
+    }
+  })
 }
 
 /** True for an error of the operating system with one of these codes, as in `isSystemError(error, 'ENOENT')`; any code when none is given. */

@@ -3,7 +3,7 @@
  * channels, artifacts and neighbours. What an emergency release does is let through beside them, if this machine's configuration says so.
  */
 import type { Clock } from '../../core/clock.ts'
-import type { Stoppable } from '../../core/lifecycle.ts'
+import { inBackground, type Stoppable } from '../../core/lifecycle.ts'
 import type { Release } from '../../core/release.ts'
 import { second } from '../../core/units.ts'
 import { Limiter } from './limiter.ts'
@@ -38,14 +38,13 @@ export class Limits implements Stoppable {
   readonly #clock: Clock
   readonly #limiters: LimiterSet = { wan_down: new Limiter(), lan_up: new Limiter(), lan_down: new Limiter() }
   readonly #none: LimiterSet = { wan_down: new Limiter(), lan_up: new Limiter(), lan_down: new Limiter() }
-  readonly #over = new AbortController()
-  readonly #done: Promise<void>
+  readonly #looking: Stoppable
 
   constructor(config: LimitsConfig, clock: Clock) {
     this.#timetable = new Timetable<LimitName>(config)
     this.#overrides = config.emergency_overrides
     this.#clock = clock
-    this.#done = this.#run()
+    this.#looking = inBackground(ended => this.#run(ended))
   }
 
   /** What the exchange of this release has to obey. */
@@ -59,19 +58,14 @@ export class Limits implements Stoppable {
   }
 
   async stop(): Promise<void> {
-    this.#over.abort(new Error('the limits were stopped'))
-    await this.#done
+    await this.#looking.stop()
   }
 
-  async #run(): Promise<void> {
-    try {
-      for (;;) {
-        const view = this.view()
-        for (const name of limitNames) this.#limiters[name].setRate(view[name].bytesPerSecond)
-        await this.#clock.sleep(lookMs, this.#over.signal)
-      }
-    } catch (error) {
-      if (!this.#over.signal.aborted) throw error
+  async #run(ended: AbortSignal): Promise<void> {
+    for (;;) {
+      const view = this.view()
+      for (const name of limitNames) this.#limiters[name].setRate(view[name].bytesPerSecond)
+      await this.#clock.sleep(lookMs, ended)
     }
   }
 }
