@@ -20,6 +20,8 @@ import {
   nodeStatus,
   type PeerList,
   peerList,
+  type ReachList,
+  reachList,
 } from '../daemon/status.ts'
 
 /** Below the 10 s that Nagios gives a plugin. */
@@ -45,6 +47,8 @@ export interface ControlClient {
   release(channel: string): Promise<HoldResult>
   /** Resolves when the origin has answered. */
   announceUrl(channel: string, signal?: AbortSignal): Promise<AnnounceLink>
+  /** Resolves when the neighbours that were asked have answered, within some seconds. */
+  reach(signal?: AbortSignal): Promise<ReachList>
 }
 
 export function controlClient(socketPath: string): ControlClient {
@@ -69,6 +73,7 @@ export function controlClient(socketPath: string): ControlClient {
       post(`/v1/release?${new URLSearchParams({ channel })}`, holdResult, { timeoutMs: answerTimeoutMs }),
     announceUrl: (channel, signal) =>
       post(`/v1/announce-url?${new URLSearchParams({ channel })}`, announceLink, { signal }),
+    reach: signal => post('/v1/reach', reachList, { signal, timeoutMs: 2 * answerTimeoutMs }),
   }
 }
 

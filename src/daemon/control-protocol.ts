@@ -10,6 +10,7 @@
  *   POST /v1/hold?channel=clamav       -> HoldResult; with `until=2026-12-01T08:00:00Z`, for so long
  *   POST /v1/release?channel=clamav    -> HoldResult, its `hold` null
  *   POST /v1/announce-url?channel=clamav -> AnnounceLink
+ *   POST /v1/reach                     -> ReachList: some neighbours were asked whether they can dial this node
  *
  * A refusal is 4xx with { "error": { "code", "message" } }. The socket belongs to the daemon's group: who may not connect may not ask.
  */

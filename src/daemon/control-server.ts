@@ -13,7 +13,7 @@ import type { Stoppable } from '../core/lifecycle.ts'
 import { channelName, wholeNumber, z } from '../core/schema.ts'
 import { KiB, second } from '../core/units.ts'
 import { mostHistoryEntries } from './control-protocol.ts'
-import type { AnnounceLink, CycleResult, HistoryEntry, HoldResult, NodeStatus, PeerList } from './status.ts'
+import type { AnnounceLink, CycleResult, HistoryEntry, HoldResult, NodeStatus, PeerList, ReachList } from './status.ts'
 
 /** What the socket answers with; the node behind it. */
 export interface ControlHandlers {
@@ -41,6 +41,8 @@ export interface ControlHandlers {
    * @throws as `update`; ControlError also when no release is known as yet; DownloadError.
    */
   announceUrl(channel: string, signal: AbortSignal): Promise<AnnounceLink>
+  /** Ask some neighbours whether they can dial this node. */
+  reach(signal: AbortSignal): Promise<ReachList>
 }
 
 export interface ControlLimits {
@@ -170,6 +172,7 @@ const routes: ReadonlyMap<string, readonly ['GET' | 'POST', Action]> = new Map([
   ],
   ['/v1/release', ['POST', (query, handlers) => handlers.hold(theChannel(query), undefined)]],
   ['/v1/announce-url', ['POST', (query, handlers, signal) => handlers.announceUrl(theChannel(query), signal)]],
+  ['/v1/reach', ['POST', (_, handlers, signal) => handlers.reach(signal)]],
 ] satisfies [string, ['GET' | 'POST', Action]][])
 
 const flag = z.enum(['true', 'false']).transform(text => text === 'true')
@@ -194,7 +197,7 @@ function dispatch(request: IncomingMessage, handlers: ControlHandlers, signal: A
   if (!route)
     throw new Refusal(
       404,
-      'no such path; this daemon knows status, peers, history, update, rollback, hold, release and announce-url under /v1',
+      'no such path; this daemon knows status, peers, history, update, rollback, hold, release, announce-url and reach under /v1',
     )
   const [method, action] = route
   if (request.method !== method) throw new Refusal(405, `${url.pathname} takes ${method} only`)

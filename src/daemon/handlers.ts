@@ -89,6 +89,10 @@ export function handlersOf(parts: NodeParts): ControlHandlers {
       const torrent = `${config.origin.replace(/\/$/, '')}${torrentUrlPath(full)}`
       return { channel: name, sequence, artifact: full.sha256, announce, torrent }
     },
+    reach: async signal => {
+      const asked = (await parts.neighbourhood?.askReach(AbortSignal.any([signal, ended]))) ?? []
+      return asked.map(({ neighbour: { node, address, http }, outcome }) => ({ node, address, http, outcome }))
+    },
   }
 }
 

@@ -7,11 +7,14 @@
 import type { Artifact } from '../core/artifact.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Infohash } from '../core/digest.ts'
+import { DownloadError } from '../core/errors.ts'
 import { type Stoppable, stopAll } from '../core/lifecycle.ts'
 import type { Log } from '../core/log.ts'
 import { torrentUrlPath } from '../core/release.ts'
+import { second } from '../core/units.ts'
 import { type BeaconView, LanBeacon } from '../swarm/beacon/lan-beacon.ts'
 import type { Neighbour } from '../swarm/beacon/neighbours.ts'
+import { DialBack, type ReachOutcome } from '../swarm/dial-back.ts'
 import type { PeerAddress } from '../swarm/engine.ts'
 import type { NodePlace } from '../swarm/events/protocol.ts'
 import { askNeighbour, type NeighbourClient } from '../swarm/neighbour-client.ts'
@@ -56,7 +59,19 @@ export interface Neighbourhood {
 export interface RunningNeighbourhood extends Neighbourhood, Stoppable {
   hearGeneration(generation: number): void
   view(): BeaconView & { readonly served: number }
+  /** Ask some neighbours whether they can dial this node. Never throws, but for an aborted `signal`. */
+  askReach(signal: AbortSignal): Promise<readonly Reached[]>
 }
+
+/** What came of asking one. `silent`: it did not answer, or does not know the question. */
+export interface Reached {
+  readonly neighbour: Neighbour
+  readonly outcome: ReachOutcome | 'silent'
+}
+
+const mostAsked = 3
+/** Two dials of two seconds each, theirs and ours, and the ways between. */
+const askedMs = 6 * second
 
 export interface NeighbourhoodParts {
   readonly origin: OriginClient
@@ -92,11 +107,15 @@ export async function startNeighbourhood(
   const networks = allowNetworks(lan.networks)
   const listeners = new Map<Infohash, Set<(peer: PeerAddress) => void>>()
   const started: Stoppable[] = []
+  const heard: { by?: LanBeacon } = {}
+  const dialBack = new DialBack({ heard: name => heard.by?.neighbours.named(name, clock.monotonic()), clock })
+  started.push(dialBack)
   const server = await startNeighbourServer({
     host: lan.listen,
     port: lan.http_port ?? (lan.port === 0 ? 0 : lan.port + 1),
     networks,
     find: path => find(path, holdings),
+    reach: (asker, from) => dialBack.reach(asker, from),
   })
   started.push(server)
   try {
@@ -127,7 +146,8 @@ export async function startNeighbourhood(
       },
     })
     started.push(beacon)
-    return running(beacon, { keeper, server, listeners, clock, random, log }, started)
+    heard.by = beacon
+    return running(beacon, { node, keeper, server, listeners, clock, random, log }, started)
   } catch (error) {
     await stopAll(started)
     throw error
@@ -135,6 +155,8 @@ export async function startNeighbourhood(
 }
 
 interface RunningParts {
+  /** This one's name. */
+  readonly node: string
   readonly keeper: SiteKeyKeeper
   readonly server: NeighbourServer
   readonly listeners: Map<Infohash, Set<(peer: PeerAddress) => void>>
@@ -145,7 +167,7 @@ interface RunningParts {
 
 function running(
   beacon: LanBeacon,
-  { keeper, server, listeners, clock, random, log }: RunningParts,
+  { node: ownName, keeper, server, listeners, clock, random, log }: RunningParts,
   started: readonly Stoppable[],
 ): RunningNeighbourhood {
   const { neighbours } = beacon
@@ -170,7 +192,24 @@ function running(
     announce: () => beacon.announce(),
     hearGeneration: generation => keeper.hearGeneration(generation),
     view: () => ({ ...beacon.view(), served: server.served }),
+    askReach: signal =>
+      Promise.all(
+        shuffled(neighbours.all(now()), random)
+          .slice(0, mostAsked)
+          .map(async neighbour => ({ neighbour, outcome: await askReach(neighbour, ownName, signal) })),
+      ),
     stop: () => stopAll(started),
+  }
+}
+
+async function askReach(neighbour: Neighbour, ownName: string, signal: AbortSignal): Promise<Reached['outcome']> {
+  const patience = AbortSignal.any([signal, AbortSignal.timeout(askedMs)])
+  try {
+    return await askNeighbour(neighbour, (client, inTime) => client.reach(ownName, inTime), patience)
+  } catch (error) {
+    signal.throwIfAborted()
+    if (error instanceof DownloadError || patience.aborted) return 'silent'
+    throw error
   }
 }
 

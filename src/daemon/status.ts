@@ -3,6 +3,7 @@
  * tables. Times are ISO 8601 in UTC; sizes are bytes; null means "not known" or "none", never zero.
  */
 import { channelName, nodeName, sha256Hex, siteName, wholeNumber, z } from '../core/schema.ts'
+import { reachOutcomes } from '../swarm/dial-back.ts'
 
 export const time = z.iso.datetime()
 
@@ -221,6 +222,18 @@ export const announceLink = z.strictObject({
   torrent: z.url(),
 })
 export type AnnounceLink = z.infer<typeof announceLink>
+
+/** The answer to `reach`: of each neighbour that was asked, what came of it. `silent`: it did not answer. Empty: none is known. */
+export const reachList = z.array(
+  z.strictObject({
+    node: nodeName,
+    address: z.string(),
+    /** Where it was asked. */
+    http: wholeNumber,
+    outcome: z.enum([...reachOutcomes, 'silent']),
+  }),
+)
+export type ReachList = z.infer<typeof reachList>
 
 /** The answer to `hold` and `release`. */
 export const holdResult = z.strictObject({ channel: channelName, hold: channelHold.nullable() })

@@ -3,9 +3,12 @@
  * be slow, endless, or wrong: it gets less time than an origin, since there are others.
  */
 import type { Artifact } from '../core/artifact.ts'
+import { DownloadError } from '../core/errors.ts'
 import { KiB, second } from '../core/units.ts'
+import { type ReachOutcome, reachAnswer, reachAnswerLimitBytes, reachUrlPath } from './dial-back.ts'
 import { OriginAccount } from './origin-account.ts'
 import { OriginHttp } from './origin-http.ts'
+import { expectStatus } from './origin-refusal.ts'
 import { fetchMetadata, fetchTorrent } from './repository-files.ts'
 
 const limits = {
@@ -23,6 +26,8 @@ export interface NeighbourClient {
   metadata(path: string, limitBytes: number, signal: AbortSignal): Promise<Uint8Array | undefined>
   /** As `fetchTorrent`. */
   torrent(artifact: Artifact, signal: AbortSignal): Promise<Uint8Array>
+  /** Whether it can dial this node, see dial-back.ts. @param node This one's name. @throws DownloadError, also when it does not know the question. */
+  reach(node: string, signal: AbortSignal): Promise<ReachOutcome>
 }
 
 /**
@@ -40,10 +45,28 @@ export async function askNeighbour<T>(
   const client: NeighbourClient = {
     metadata: (path, limitBytes, patience) => fetchMetadata(connection, `/metadata/${path}`, limitBytes, patience),
     torrent: (artifact, patience) => fetchTorrent(connection, artifact, patience),
+    reach: (node, patience) => askReach(connection, node, patience),
   }
   try {
     return await ask(client, AbortSignal.any([signal, AbortSignal.timeout(mostMs)]))
   } finally {
     await connection.stop()
+  }
+}
+
+function askReach(http: OriginHttp, node: string, signal: AbortSignal): Promise<ReachOutcome> {
+  return http.exchange({ purpose: 'metadata', method: 'GET', path: reachUrlPath(node), signal }, async answer => {
+    await expectStatus(answer, 200)
+    const parsed = reachAnswer.safeParse(parseJson(await answer.bytes(reachAnswerLimitBytes)))
+    if (!parsed.success) throw new DownloadError('origin_malformed', 'the neighbour does not say whether it reached us')
+    return parsed.data.outcome
+  })
+}
+
+function parseJson(bytes: Buffer): unknown {
+  try {
+    return JSON.parse(bytes.toString('utf8'))
+  } catch {
+    return undefined // the schema says the rest
   }
 }

@@ -3,6 +3,7 @@
  *
  *   GET /metadata/timestamp.json, /metadata/7.clamav.json, …     its own trusted metadata
  *   GET /torrents/<sha256>.torrent                               of artifacts that it exchanges
+ *   GET /reach/<node>                                            dials the very node that asks, see dial-back.ts
  *
  * Nothing else, ever: it forwards nothing, takes no body, and makes no path of what it is asked; what is signed it shows, and the payload goes by
  * BitTorrent. Against neighbours that flood it: few connections, few of one address, short waits, one request a connection.
@@ -12,7 +13,8 @@ import type { AddressInfo, Socket } from 'node:net'
 import { SwarmError } from '../core/errors.ts'
 import type { Stoppable } from '../core/lifecycle.ts'
 import { KiB, second } from '../core/units.ts'
-import type { Networks } from './networks.ts'
+import type { ReachOutcome } from './dial-back.ts'
+import { canonicalAddress, type Networks } from './networks.ts'
 
 export interface NeighbourServerOptions {
   readonly host: string
@@ -22,6 +24,8 @@ export interface NeighbourServerOptions {
   readonly networks: Networks
   /** @param path As it was asked for. @returns undefined when there is no such thing here. */
   find(path: string): Promise<Uint8Array | undefined>
+  /** As `DialBack.reach`. */
+  reach(node: string, from: string): Promise<ReachOutcome>
 }
 
 export interface NeighbourServer extends Stoppable {
@@ -36,6 +40,8 @@ const idleMs = 10 * second
 /** One that reads a byte now and then is not idle; but no honest neighbour waits for longer. */
 const longestMs = 30 * second
 
+const reachPath = /^\/reach\/([^/]{1,128})$/
+
 /** @throws SwarmError `swarm_listen`. */
 export async function startNeighbourServer(options: NeighbourServerOptions): Promise<NeighbourServer> {
   let served = 0
@@ -48,7 +54,7 @@ export async function startNeighbourServer(options: NeighbourServerOptions): Pro
       keepAliveTimeout: second,
     },
     (request, response) => {
-      answer(request, response, options.find).then(
+      answer(request, response, options).then(
         found => {
           if (found) served++
         },
@@ -90,16 +96,28 @@ function limitOf(networks: Networks): (socket: Socket) => void {
   }
 }
 
+/** @returns Whether a file was given out. */
 async function answer(
-  { method, url = '', headers }: IncomingMessage,
+  { method, url = '', headers, socket }: IncomingMessage,
   response: ServerResponse,
-  find: NeighbourServerOptions['find'],
+  { find, reach }: Pick<NeighbourServerOptions, 'find' | 'reach'>,
 ): Promise<boolean> {
   const hasBody = headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined
-  const bytes = method === 'GET' && !hasBody ? await find(url) : undefined
+  const isPlain = method === 'GET' && !hasBody
+  const [, asker] = isPlain ? (reachPath.exec(url) ?? []) : []
+  if (asker !== undefined) {
+    const outcome = await reach(asker, canonicalAddress(socket.remoteAddress ?? '') ?? '')
+    send(response, Buffer.from(JSON.stringify({ outcome })))
+    return false
+  }
+  const bytes = isPlain ? await find(url) : undefined
+  send(response, bytes)
+  return bytes !== undefined
+}
+
+function send(response: ServerResponse, bytes: Uint8Array | undefined): void {
   response.writeHead(bytes ? 200 : 404, { 'content-length': bytes?.length ?? 0, connection: 'close' })
   response.end(bytes)
-  return bytes !== undefined
 }
 
 function listen(server: Server, { host, port }: NeighbourServerOptions): Promise<void> {

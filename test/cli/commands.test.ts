@@ -68,6 +68,7 @@ async function startDaemon(changes: Partial<ControlHandlers> = {}) {
       announce: 'http://origin/announce/k~e~y',
       torrent: 'http://origin/torrents/ab.torrent',
     }),
+    reach: async () => [],
     ...changes,
   })
 }

@@ -11,7 +11,7 @@ import { ControlError } from '../../src/core/errors.ts'
 import type { Stoppable } from '../../src/core/lifecycle.ts'
 import { controlAnswerLimitBytes } from '../../src/daemon/control-protocol.ts'
 import { type ControlHandlers, startControlServer } from '../../src/daemon/control-server.ts'
-import type { AnnounceLink, CycleResult, HistoryEntry, PeerList } from '../../src/daemon/status.ts'
+import type { AnnounceLink, CycleResult, HistoryEntry, PeerList, ReachList } from '../../src/daemon/status.ts'
 import { channelStatus, nodeStatus, sampleNow } from '../cli/sample-status.ts'
 
 let directory: string
@@ -58,6 +58,7 @@ const link: AnnounceLink = {
   announce: 'http://origin/announce/k~e~y',
   torrent: 'http://origin/torrents/ab.torrent',
 }
+const dialled: ReachList = [{ node: 'pc-8', address: '10.0.0.8', http: 6890, outcome: 'timeout' }]
 const installed: CycleResult = { channel: 'clamav', outcome: 'installed', sequence: 42, error: null }
 
 async function daemon(changes: Partial<ControlHandlers> = {}, limits?: Parameters<typeof startControlServer>[2]) {
@@ -72,6 +73,7 @@ async function daemon(changes: Partial<ControlHandlers> = {}, limits?: Parameter
       hold: until === undefined ? null : { since: sampleNow, until: iso(until) },
     }),
     announceUrl: async () => link,
+    reach: async () => dialled,
     ...changes,
   }
   const server = await startControlServer(path, handlers, limits)
@@ -111,6 +113,7 @@ test('each question gets the answer of its handler', async () => {
   expect(await client.hold('clamav', new Date(sampleNow))).toMatchObject({ hold: { until: sampleNow } })
   expect(await client.release('clamav')).toEqual({ channel: 'clamav', hold: null })
   expect(await client.announceUrl('clamav')).toEqual(link)
+  expect(await client.reach()).toEqual(dialled)
   expect(asked).toEqual(['clamav', undefined])
 })
 

@@ -14,9 +14,15 @@ async function serving(networks = ['127.0.0.0/8']) {
     if (path === '/metadata/broken.json') throw new Error('the disk is gone')
     return path === '/metadata/timestamp.json' ? Buffer.from('{}') : undefined
   }
-  const server = await startNeighbourServer({ host: '127.0.0.1', port: 0, networks: allowNetworks(networks), find })
+  const dialled: string[][] = []
+  const reach = async (node: string, from: string) => {
+    dialled.push([node, from])
+    return 'timeout' as const
+  }
+  const open = { host: '127.0.0.1', port: 0, networks: allowNetworks(networks) }
+  const server = await startNeighbourServer({ ...open, find, reach })
   onTestFinished(() => server.stop())
-  return { server, asked }
+  return { server, asked, dialled }
 }
 
 /** @returns All that it answers until it closes. */
@@ -31,6 +37,18 @@ test('it shows what is there, and says 404 to the rest', async () => {
   expect((await rawRequest(server.port, '/metadata/timestamp.json')).body.toString()).toBe('{}')
   expect((await rawRequest(server.port, '/metadata/../../etc/passwd')).status).toBe(404)
   expect(server.served).toBe(1)
+})
+
+test('who asks to be dialled is known by where the question comes from, and hears one word', async () => {
+  const { server, dialled } = await serving()
+  const { body } = await rawRequest(server.port, '/reach/pc-7')
+  expect(JSON.parse(body.toString())).toEqual({ outcome: 'timeout' })
+  expect(dialled).toEqual([['pc-7', '127.0.0.1']])
+  expect(server.served).toBe(0)
+  for (const path of ['/reach/', '/reach/a/b', `/reach/${'x'.repeat(200)}`])
+    expect((await rawRequest(server.port, path)).status).toBe(404)
+  expect(await raw(server.port, 'POST /reach/pc-7 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n')).toMatch(/ 404 /)
+  expect(dialled).toHaveLength(1)
 })
 
 test('it forwards nothing: neither an absolute URL nor CONNECT reaches anybody', async () => {
@@ -83,6 +101,7 @@ test('the port is taken: swarm_listen', async () => {
     port: server.port,
     networks: allowNetworks(['127.0.0.0/8']),
     find: async () => undefined,
+    reach: async () => 'busy' as const,
   }
   await expect(startNeighbourServer(again)).rejects.toMatchObject({ code: 'swarm_listen' })
 })

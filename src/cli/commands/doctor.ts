@@ -15,7 +15,7 @@ export function doctorCommand(program: Command): void {
     .command('doctor')
     .summary('why this node does not get what it should')
     .description(
-      'Look at everything between this node and its releases: daemon, origin, clock, certificate, tracker, port, neighbours, disks, quota and limits. Each line is what was seen; below it, what to do. It changes nothing, and works whether the daemon runs or not.',
+      'Look at everything between this node and its releases: daemon, origin, clock, certificate, tracker, port, multicast, neighbours, disks, quota and limits. Each line is what was seen; below it, what to do. Some neighbours are asked to dial this node. It changes nothing, and works whether the daemon runs or not.',
     )
     .option('--config <file>', 'node.toml of this machine', '/etc/sigmesh/node.toml')
     .option('--json', 'print the findings as JSON')
@@ -27,8 +27,11 @@ export function doctorCommand(program: Command): void {
       const given = command.getOptionValueSourceWithGlobals('socket') !== 'default'
       const socket = given ? command.optsWithGlobals<{ socket: string }>().socket : config.control_socket
       using interrupted = interruption()
-      const daemon = await controlClient(socket).status(interrupted.signal).catch(asAnswer)
-      const findings = await examine({ config, daemon, clock: systemClock }, interrupted.signal)
+      const control = controlClient(socket)
+      const daemon = await control.status(interrupted.signal).catch(asAnswer)
+      // An older daemon does not know the question.
+      const reached = await control.reach(interrupted.signal).catch(asAnswer)
+      const findings = await examine({ config, daemon, reached, clock: systemClock }, interrupted.signal)
       const worst = worstOf(findings)
       const style = styleFor(process.stdout, process.env)
       process.stdout.write(`${json ? printableJson({ worst, findings }, 2) : renderFindings(findings, style)}\n`)

@@ -1,6 +1,7 @@
 /**
  * `sigmesh doctor`: why does this machine not get what it should? It looks at everything between a node and its releases, whether the daemon
- * runs or not, and changes nothing. Pieces: origin-checks.ts, daemon-checks.ts, disk-checks.ts.
+ * runs or not, and changes nothing. Pieces: origin-checks.ts, daemon-checks.ts,
+ * neighbour-checks.ts, disk-checks.ts.
  */
 import type { Clock } from '../../core/clock.ts'
 import type { Infohash } from '../../core/digest.ts'
@@ -9,19 +10,22 @@ import { allowNetworks, lanAddress } from '../../swarm/networks.ts'
 import type { NodeConfig } from '../config.ts'
 import { Ledger, readNote } from '../ledger.ts'
 import { describeLimits, limitsText } from '../traffic-status.ts'
-import { type Daemon, examineDaemon, examineNeighbours, examinePort, isRunning } from './daemon-checks.ts'
+import { type Daemon, examineDaemon, isRunning } from './daemon-checks.ts'
 import { examineDisk, examineQuota } from './disk-checks.ts'
 import { type Finding, ok } from './finding.ts'
+import { examineBeacon, examineNeighbours, examinePort, type Reached } from './neighbour-checks.ts'
 import { examineOrigin } from './origin-checks.ts'
 
 export interface Patient {
   readonly config: NodeConfig
   readonly daemon: Daemon
+  /** What neighbours said who were asked to dial this node. */
+  readonly reached: Reached
   readonly clock: Clock
 }
 
 /** @returns One finding a check, always all of them. An aborted `signal` rejects with its reason. */
-export async function examine({ config, daemon, clock }: Patient, signal: AbortSignal): Promise<Finding[]> {
+export async function examine({ config, daemon, reached, clock }: Patient, signal: AbortSignal): Promise<Finding[]> {
   const infohash = await knownArtifact(config)
   const address = config.lan.address ?? lanAddress(allowNetworks(config.lan.networks)) ?? '0.0.0.0'
   const lanPort = isRunning(daemon) ? Number(/\d+$/.exec(daemon.lanAddress)?.[0]) : config.lan.port
@@ -33,7 +37,8 @@ export async function examine({ config, daemon, clock }: Patient, signal: AbortS
   return [
     ...examineDaemon(daemon),
     ...(await origin),
-    await examinePort(daemon, config),
+    await examinePort(daemon, reached, config),
+    ...examineBeacon(daemon, reached),
     examineNeighbours(daemon, config.site),
     ...(await disks),
     await examineQuota(config),

@@ -56,6 +56,12 @@ export class Neighbours {
     return [...this.#byName.values()]
   }
 
+  /** undefined when it has not been heard of late. */
+  named(node: string, now: number): Neighbour | undefined {
+    this.forgetSilent(now)
+    return this.#byName.get(node)
+  }
+
   /** Those who have this artifact, or are fetching it. */
   holding(infohash: Infohash, now: number): readonly Neighbour[] {
     return this.all(now).filter(({ artifacts }) => artifacts.includes(infohash))
