@@ -96,6 +96,7 @@ export class Lab implements Stoppable {
       at => new LanHost(`${this.#prefix}b${number}h${at}`, `10.${number}.0.${at + 9}`, router, `port${at}`),
     )
     for (const [at, host] of all.entries()) await this.#plugIn(host, router, `port${at + 1}`, lanMbit)
+    for (const host of all) await batch('ip', host.namespace, introduce(all.filter(other => other !== host)))
     return { number, router, hosts: all, line: wan, network }
   }
 
@@ -122,7 +123,7 @@ export class Lab implements Stoppable {
   async #plugIn(host: LanHost, router: Host, port: string, lanMbit: number): Promise<void> {
     await this.#namespace(host.namespace, [])
     await batch('ip', host.namespace, [
-      `link add lan type veth peer name ${port} netns ${router.namespace}`,
+      `link add lan address ${ethernetAddress(host)} type veth peer name ${port} netns ${router.namespace}`,
       `address add ${host.address}/24 dev lan`,
       'link set lan up',
       `route add default via ${router.address}`,
@@ -144,6 +145,20 @@ export class Lab implements Stoppable {
   #forwards(host: Host): Promise<void> {
     return sysctl(host.namespace, 'net/ipv4/ip_forward', '1')
   }
+}
+
+/** A locally administered one, made of the IPv4 address. */
+function ethernetAddress({ address }: Host): string {
+  const bytes = address.split('.').map(byte => Number(byte).toString(16).padStart(2, '0'))
+  return ['02', '00', ...bytes].join(':')
+}
+
+/**
+ * All namespaces of a machine share one table of neighbours, of 1024 entries by default. Forty hosts that know each other need more, and
+ * past it the kernel drops datagrams, those to multicast groups too. Entries that are there for good are not counted.
+ */
+function introduce(hosts: readonly Host[]): string[] {
+  return hosts.map(host => `neigh add ${host.address} lladdr ${ethernetAddress(host)} dev lan nud permanent`)
 }
 
 async function sysctl(namespace: string, path: string, value: string): Promise<void> {

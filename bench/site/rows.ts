@@ -145,7 +145,7 @@ export const rows: Readonly<Record<string, Row>> = {
     about:
       '10 KiB, 40 nodes, from publish returning to the last node installed: they hear of it by push and from one another',
     run: () =>
-      BenchBranch.with({ nodes: 40, node: () => ({ push: true }) }, async branch => {
+      BenchBranch.with({ nodes: 40, node: () => ({ push: true, lan: {} }) }, async branch => {
         await delay(5 * second) // let those whom the origin takes as listeners be taken
         const busy = await processorsBusy()
         const release = await branch.publish(10 * KiB)
@@ -168,7 +168,7 @@ export const rows: Readonly<Record<string, Row>> = {
   'wan-dead': {
     about: '20 nodes, the line is dead, one node has release N and 19 boot with N-1',
     run: () =>
-      BenchBranch.with({ nodes: 20 }, async branch => {
+      BenchBranch.with({ nodes: 20, node: () => ({ lan: {} }) }, async branch => {
         const [first, ...others] = branch.company.machines
         await Promise.all(others.map(machine => machine.kill()))
         const release = await branch.publish(MiB)
@@ -182,6 +182,7 @@ export const rows: Readonly<Record<string, Row>> = {
         return [
           { name: 'nodes without the release', value: 20 - times.length, bar: 0 },
           { name: 'bytes over the line', value: after.down - before.down, bar: 0 },
+          { name: 'bytes that the branch tried to send over it', value: after.up - before.up },
         ]
       }),
   },
