@@ -8,27 +8,34 @@ export class Bell {
     for (const wake of [...this.#waiting]) wake()
   }
 
-  /** Resolves at the next ring. Rejects with the signal's reason when that aborts first. */
-  async heard(signal: AbortSignal): Promise<void> {
+  /**
+   * Resolves at the next ring at which there is `news`. Rejects with the signal's reason when that aborts first.
+   *
+   * @param news Asked at each ring, so that who waits for something in particular sleeps through the others. Default: any ring is.
+   */
+  async heard(signal: AbortSignal, news = () => true): Promise<void> {
     signal.throwIfAborted()
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     const abort = () => reject(signal.reason)
+    const wake = () => {
+      if (news()) resolve()
+    }
     signal.addEventListener('abort', abort, { once: true })
-    this.#waiting.add(resolve)
+    this.#waiting.add(wake)
     try {
       await promise
     } finally {
-      this.#waiting.delete(resolve)
+      this.#waiting.delete(wake)
       signal.removeEventListener('abort', abort)
     }
   }
 
-  /** Resolves at the next ring, or after `ms`. Rejects with the signal's reason when that aborts first. */
-  async heardWithin(ms: number, clock: Clock, signal: AbortSignal): Promise<void> {
+  /** As `heard`, and resolves after `ms` in any case. */
+  async heardWithin(ms: number, clock: Clock, signal: AbortSignal, news?: () => boolean): Promise<void> {
     const over = new AbortController()
     const either = AbortSignal.any([signal, over.signal])
     try {
-      await Promise.race([clock.sleep(ms, either), this.heard(either)])
+      await Promise.race([clock.sleep(ms, either), this.heard(either, news)])
     } finally {
       over.abort()
     }

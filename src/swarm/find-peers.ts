@@ -112,11 +112,8 @@ class PeerSearch implements Stoppable {
   /** Wait, but not when there is to tell that the artifact has become complete. */
   async #waitFor(ms: number): Promise<void> {
     const { clock, store } = this.#parts
-    const end = clock.monotonic() + ms
     const news = () => this.#failures === 0 && this.#told === 'incomplete' && store.have.complete
-    for (let left = ms; left > 0 && !news(); left = end - clock.monotonic()) {
-      await this.#stored.heardWithin(left, clock, this.#over.signal)
-    }
+    if (!news()) await this.#stored.heardWithin(ms, clock, this.#over.signal, news)
   }
 
   #eager(): boolean {

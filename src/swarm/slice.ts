@@ -110,13 +110,17 @@ export class Slice {
     return left <= 1 || left * 2 < (this.#seat?.lastRun ?? 0)
   }
 
+  /** Is there a run to claim? */
+  hasRun(): boolean {
+    return this.#firstFree() !== undefined
+  }
+
   /** The first run of pieces that are wanted and that nobody is fetching, as long as it gets; now it is being fetched. */
   claim(): Run | undefined {
-    const free = (piece: number) => this.wants(piece) && !this.#claimed.has(piece)
-    const first = [...(this.#leased()?.dealt ?? [])].find(free)
+    const first = this.#firstFree()
     if (first === undefined) return undefined
     let last = first
-    while (free(last + 1)) last++
+    while (this.#isFree(last + 1)) last++
     for (let piece = first; piece <= last; piece++) this.#claimed.add(piece)
     return { first, last }
   }
@@ -124,6 +128,15 @@ export class Slice {
   /** The run is over, complete or not: what it left missing can be claimed again. */
   release({ first, last }: Run): void {
     for (let piece = first; piece <= last; piece++) this.#claimed.delete(piece)
+  }
+
+  #firstFree(): number | undefined {
+    for (const piece of this.#leased()?.dealt ?? []) if (this.#isFree(piece)) return piece
+    return undefined
+  }
+
+  #isFree(piece: number): boolean {
+    return this.wants(piece) && !this.#claimed.has(piece)
   }
 
   #leased() {

@@ -204,11 +204,7 @@ class Holder implements SeatHolder {
   }
 
   async #waitFor(due: () => boolean, ms: number, stopped: AbortSignal): Promise<void> {
-    const { clock } = this.#parts
-    const end = clock.monotonic() + ms
-    for (let left = ms; left > 0 && !due(); left = end - clock.monotonic()) {
-      await this.#changed.heardWithin(left, clock, stopped)
-    }
+    if (ms > 0 && !due()) await this.#changed.heardWithin(ms, this.#parts.clock, stopped, due)
   }
 
   /** A lane: one run after the other, until the store is complete. */
@@ -225,7 +221,7 @@ class Holder implements SeatHolder {
   async #nextRun(backoff: Backoff, stopped: AbortSignal): Promise<number> {
     const run = this.#slice.claim()
     if (!run) {
-      await this.#changed.heard(stopped)
+      await this.#changed.heard(stopped, () => this.#parts.store.have.complete || this.#slice.hasRun())
       return 0
     }
     try {

@@ -56,6 +56,19 @@ describe.skipIf(!haveVectors)('23: Ed25519', () => {
   })
 })
 
+test('a signature that has held once holds for no other message, key or signature', () => {
+  const [key, other] = [7, 8].map(byte => new PrivateKey(new Uint8Array(32).fill(byte))) as [PrivateKey, PrivateKey]
+  const message = Buffer.from('message')
+  const signature = key.sign(message)
+  for (const _ of ['verified', 'remembered']) expect(verifySignature(key.public, message, signature)).toBe(true)
+  expect(verifySignature(other.public, message, signature)).toBe(false)
+  expect(verifySignature(key.public, Buffer.from('massage'), signature)).toBe(false)
+  expect(verifySignature(key.public, message, signature.toReversed())).toBe(false)
+  expect(verifySignature(key.public, message.subarray(1), Buffer.concat([signature, message.subarray(0, 1)]))).toBe(
+    false,
+  )
+})
+
 describe('signatures and keys of the wrong form are false, not exceptions', () => {
   const key = new PrivateKey(new Uint8Array(32).fill(7))
   const message = Buffer.from('message')

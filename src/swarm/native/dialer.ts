@@ -13,6 +13,8 @@ export interface DialerParts {
   readonly handshake: Handshake
   readonly traffic: Traffic
   readonly now: () => number
+  /** Whether every piece is here. */
+  readonly isSeed: () => boolean
   /** Connections that may still be opened. */
   readonly room: () => number
   readonly isConnected: (address: PeerAddress) => boolean
@@ -28,7 +30,7 @@ export class Dialer {
 
   constructor(parts: DialerParts) {
     this.#parts = parts
-    this.#budget = parts.tuning.dialsPerTick
+    this.#budget = this.#perTick()
   }
 
   /** Dials under way. */
@@ -37,7 +39,7 @@ export class Dialer {
   }
 
   tick(): void {
-    this.#budget = this.#parts.tuning.dialsPerTick
+    this.#budget = this.#perTick()
     this.dial()
   }
 
@@ -54,6 +56,11 @@ export class Dialer {
   stop(): void {
     this.#stopped = true
     for (const greeting of this.#greetings) greeting.fail('left')
+  }
+
+  #perTick(): number {
+    const { tuning, isSeed } = this.#parts
+    return isSeed() ? tuning.seedDialsPerTick : tuning.dialsPerTick
   }
 
   #greet(address: PeerAddress): void {
