@@ -1,4 +1,4 @@
 #!/usr/bin/env node
-import { runSigmeshd } from '../src/cli/sigmeshd.ts'
+import { startSigmeshd } from '../src/cli/lean-start.ts'
 
-await runSigmeshd()
+await startSigmeshd()

@@ -1,6 +1,6 @@
 /** `sigmeshd` as systemd meets it: ready when it is, an end in order at SIGTERM, and exit codes that tell a bad configuration from a bad day. */
 import { once } from 'node:events'
-import { writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
@@ -90,6 +90,24 @@ describe('the node', () => {
       .split('\n')
       .map(line => JSON.parse(line))
     expect(lines.at(-1)).toMatchObject({ level: 'info', msg: 'stopped', time: expect.any(String) })
+  })
+
+  test.skipIf(process.platform !== 'linux').each([
+    ['nobody has settings of his own', {}, 'MALLOC_ARENA_MAX=1'],
+    ['who starts it knows better', { MALLOC_ARENA_MAX: '4' }, 'MALLOC_ARENA_MAX=4'],
+  ])('keeps little memory, in the very process that was started: %s', async (_, env, expected) => {
+    const { args, socket } = await lonelyNode()
+    const { child, exit } = await startService(args, env)
+    child.stdout.resume()
+    await expect.poll(() => runCli(['--socket', socket, 'status']), { timeout: 10_000 }).toMatchObject({ code: 0 })
+    const [line, variables] = await Promise.all(
+      ['cmdline', 'environ'].map(async name => (await readFile(`/proc/${child.pid}/${name}`, 'utf8')).split('\0')),
+    )
+    expect(line).toContain('--max-semi-space-size=1')
+    expect(line!.slice(-3, -1)).toEqual(args.slice(1))
+    expect(variables).toEqual(expect.arrayContaining([expected, 'MALLOC_TRIM_THRESHOLD_=131072']))
+    child.kill('SIGTERM')
+    expect(await exit).toEqual([0, null])
   })
 
   test('a second one on the same state is refused, and the first lives on', async () => {

@@ -1,0 +1,45 @@
+/**
+ * Where `sigmeshd` begins. A node is idle for months on every desk, so what a busy minute took has to go back to the system; that is decided
+ * by settings which count from the start of a process only. So the node replaces itself, once, by the same program with these settings:
+ * same process, same id, same descriptors, and nothing for whoever starts it to know. Figures: docs/decisions/0032-idle-memory.md.
+ */
+import { accessSync, constants } from 'node:fs'
+import { KiB } from '../core/units.ts'
+
+/** The young generation of V8 grows to three times 16 MiB while pieces arrive, and stays so. */
+const flags = ['--max-semi-space-size=1']
+
+/**
+ * Of glibc: one heap instead of one for each thread, memory of its own for each larger buffer, so that it goes back when the buffer is
+ * freed, and the end of the heap is given back too. Setting a threshold also keeps glibc from raising it by itself. Other libraries take
+ * no notice.
+ */
+const environment = {
+  MALLOC_ARENA_MAX: '1',
+  MALLOC_MMAP_THRESHOLD_: String(64 * KiB),
+  MALLOC_TRIM_THRESHOLD_: String(128 * KiB),
+}
+
+/** Run `sigmeshd` with this process's arguments. */
+export async function startSigmeshd(): Promise<void> {
+  if (process.argv[2] === 'node') becomeLean()
+  const { runSigmeshd } = await import('./sigmeshd.ts')
+  await runSigmeshd()
+}
+
+/** Does not return, unless this process is lean already, or cannot become so. Each setting that somebody else has made stays. */
+function becomeLean(): void {
+  const { execve, execArgv, execPath, argv, env } = process
+  // Absent on Windows. A failure would end the process, so what can be known before is looked at.
+  if (!execve || flags.every(flag => execArgv.includes(flag)) || !mayRun(execPath)) return
+  execve(execPath, [execPath, ...flags, ...execArgv, ...argv.slice(1)], { ...environment, ...env })
+}
+
+function mayRun(program: string): boolean {
+  try {
+    accessSync(program, constants.X_OK)
+    return true
+  } catch {
+    return false // replaced by an upgrade this very moment
+  }
+}
