@@ -175,15 +175,17 @@ function nodeLines(status: NodeStatus, style: Style): string[] {
 /** By source, since the daemon's start. */
 function trafficText({ traffic: { wan, lan } }: NodeStatus): string {
   const { payload, metadata, seats, tracker, news, reports, protocol } = wan
-  const parts = { payload, metadata, seats, tracker, news, reports, protocol }
-  const named = (way: 'bytesIn' | 'bytesOut') =>
+  const wanParts = { payload, metadata, seats, tracker, news, reports, protocol }
+  const lanParts = { pieces: lan.pieces, metadata: lan.metadata, beacons: lan.beacons }
+  const named = (way: 'bytesIn' | 'bytesOut', parts: Readonly<Record<string, { bytesIn: number; bytesOut: number }>>) =>
     Object.entries(parts)
       .filter(([, bytes]) => bytes[way] > 0)
       .map(([name, bytes]) => `${name} ${formatBytes(bytes[way])}`)
       .join(', ') || 'nothing'
-  const wanText = `WAN in ${formatBytes(wan.bytesIn)} (${named('bytesIn')}), out ${formatBytes(wan.bytesOut)} (${named('bytesOut')})`
+  const wanText = `WAN in ${formatBytes(wan.bytesIn)} (${named('bytesIn', wanParts)}), out ${formatBytes(wan.bytesOut)} (${named('bytesOut', wanParts)})`
   const known = lan.neighbours.length
-  return `${wanText}; LAN in ${formatBytes(lan.bytesIn)}, out ${formatBytes(lan.bytesOut)}, ${known} ${known === 1 ? 'neighbour' : 'neighbours'}`
+  const lanText = `LAN in ${formatBytes(lan.bytesIn)} (${named('bytesIn', lanParts)}), out ${formatBytes(lan.bytesOut)} (${named('bytesOut', lanParts)})`
+  return `${wanText}; ${lanText}, ${known} ${known === 1 ? 'neighbour' : 'neighbours'}`
 }
 
 function aboutNode(status: NodeStatus): string {

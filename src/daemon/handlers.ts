@@ -60,7 +60,7 @@ export function handlersOf(parts: NodeParts): ControlHandlers {
       now: iso(clock.now()),
       push: describePush(parts.ear),
       limits: describeLimits(parts.limits.view()),
-      traffic: describeTraffic(parts.origin, engine),
+      traffic: describeTraffic(parts.origin, engine, parts.neighbourhood?.view()),
       metadata: describeMetadata(parts),
       beacon: parts.neighbourhood ? describeBeacon(parts.neighbourhood, parts) : null,
       channels: channels.map(channel => describeChannel(channel, exchanges, nextCheck(channel.name, parts))),

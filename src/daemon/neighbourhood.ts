@@ -18,9 +18,11 @@ import { DialBack, type ReachOutcome } from '../swarm/dial-back.ts'
 import type { PeerAddress } from '../swarm/engine.ts'
 import type { NodePlace } from '../swarm/events/protocol.ts'
 import { askNeighbour, type NeighbourClient } from '../swarm/neighbour-client.ts'
+import { NeighbourLine } from '../swarm/neighbour-line.ts'
 import { type NeighbourServer, startNeighbourServer } from '../swarm/neighbour-server.ts'
 import { allowNetworks } from '../swarm/networks.ts'
 import type { OriginClient } from '../swarm/origin-client.ts'
+import type { Traffic } from '../swarm/traffic.ts'
 import type { NodeConfig } from './config.ts'
 import type { Shelf } from './shelf.ts'
 import { shuffled } from './shuffled.ts'
@@ -77,6 +79,8 @@ export interface NeighbourhoodParts {
   readonly origin: OriginClient
   /** Of the engine. */
   readonly port: number
+  /** Of the engine. */
+  readonly traffic: Traffic
   place(): NodePlace
   lanAddress(): string
   readonly holdings: Holdings
@@ -100,20 +104,22 @@ const metadataPath = /^\/metadata\/([a-z0-9.-]{1,100})$/
 
 /** @throws SwarmError `swarm_listen`, StoreError. Nothing is left running then. */
 export async function startNeighbourhood(
-  { node, site, lan, state_dir }: NodeConfig,
+  { node, site, lan, limits, state_dir }: NodeConfig,
   parts: NeighbourhoodParts,
 ): Promise<RunningNeighbourhood> {
   const { holdings, clock, random, log } = parts
+  const line = new NeighbourLine(parts.traffic, limits.lan_connections)
   const networks = allowNetworks(lan.networks)
   const listeners = new Map<Infohash, Set<(peer: PeerAddress) => void>>()
   const started: Stoppable[] = []
   const heard: { by?: LanBeacon } = {}
-  const dialBack = new DialBack({ heard: name => heard.by?.neighbours.named(name, clock.monotonic()), clock })
+  const dialBack = new DialBack({ heard: name => heard.by?.neighbours.named(name, clock.monotonic()), line, clock })
   started.push(dialBack)
   const server = await startNeighbourServer({
     host: lan.listen,
     port: lan.http_port ?? (lan.port === 0 ? 0 : lan.port + 1),
     networks,
+    line,
     find: path => find(path, holdings),
     reach: (asker, from) => dialBack.reach(asker, from),
   })
@@ -147,7 +153,7 @@ export async function startNeighbourhood(
     })
     started.push(beacon)
     heard.by = beacon
-    return running(beacon, { node, keeper, server, listeners, clock, random, log }, started)
+    return running(beacon, { node, line, keeper, server, listeners, clock, random, log }, started)
   } catch (error) {
     await stopAll(started)
     throw error
@@ -157,6 +163,7 @@ export async function startNeighbourhood(
 interface RunningParts {
   /** This one's name. */
   readonly node: string
+  readonly line: NeighbourLine
   readonly keeper: SiteKeyKeeper
   readonly server: NeighbourServer
   readonly listeners: Map<Infohash, Set<(peer: PeerAddress) => void>>
@@ -167,7 +174,7 @@ interface RunningParts {
 
 function running(
   beacon: LanBeacon,
-  { node: ownName, keeper, server, listeners, clock, random, log }: RunningParts,
+  { node: ownName, line, keeper, server, listeners, clock, random, log }: RunningParts,
   started: readonly Stoppable[],
 ): RunningNeighbourhood {
   const { neighbours } = beacon
@@ -175,7 +182,7 @@ function running(
   return {
     withSnapshot: least =>
       shuffled(neighbours.withSnapshot(least, now()), random).sort((a, b) => b.snapshot - a.snapshot),
-    ask: askNeighbour,
+    ask: (neighbour, ask, signal) => askNeighbour(neighbour, ask, line, signal),
     disprove({ node, snapshot }, why) {
       neighbours.disprove(node, why, now())
       log.debug({ neighbour: node, snapshot, why }, 'a neighbour did not show what it claims')
@@ -196,16 +203,21 @@ function running(
       Promise.all(
         shuffled(neighbours.all(now()), random)
           .slice(0, mostAsked)
-          .map(async neighbour => ({ neighbour, outcome: await askReach(neighbour, ownName, signal) })),
+          .map(async neighbour => ({ neighbour, outcome: await askReach(neighbour, ownName, line, signal) })),
       ),
     stop: () => stopAll(started),
   }
 }
 
-async function askReach(neighbour: Neighbour, ownName: string, signal: AbortSignal): Promise<Reached['outcome']> {
+async function askReach(
+  neighbour: Neighbour,
+  ownName: string,
+  line: NeighbourLine,
+  signal: AbortSignal,
+): Promise<Reached['outcome']> {
   const patience = AbortSignal.any([signal, AbortSignal.timeout(askedMs)])
   try {
-    return await askNeighbour(neighbour, (client, inTime) => client.reach(ownName, inTime), patience)
+    return await askNeighbour(neighbour, (client, inTime) => client.reach(ownName, inTime), line, patience)
   } catch (error) {
     signal.throwIfAborted()
     if (error instanceof DownloadError || patience.aborted) return 'silent'

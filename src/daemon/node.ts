@@ -25,6 +25,7 @@ import type { EngineOptions, SwarmEngine } from '../swarm/engine.ts'
 import { type Ear, listenToOrigin } from '../swarm/events/listen.ts'
 import type { NodePlace } from '../swarm/events/protocol.ts'
 import { Limits } from '../swarm/limits/limits.ts'
+import { ownQuestions } from '../swarm/neighbour-line.ts'
 import { allowNetworks, lanAddress } from '../swarm/networks.ts'
 import { OriginClient } from '../swarm/origin-client.ts'
 import { Channel, type ChannelParts } from './channel.ts'
@@ -143,6 +144,7 @@ async function assemble(config: NodeConfig, surroundings: Required<Surroundings>
         ...surroundings,
         origin,
         port: engine.port,
+        traffic: engine.traffic,
         place,
         lanAddress: lan,
         holdings,
@@ -193,7 +195,7 @@ function startEngine({ engine, lan, limits }: NodeConfig): Promise<SwarmEngine> 
     listen: { host: lan.listen, port: lan.port },
     networks: lan.networks,
     maxPeers: lan.max_peers,
-    maxConnections: limits.lan_connections,
+    maxConnections: limits.lan_connections - (lan.beacon.enabled ? ownQuestions : 0),
   })
 }
 

@@ -105,8 +105,14 @@ const traffic = z.strictObject({
     /** Heads of HTTP, and TLS. */
     protocol: bothWays,
   }),
-  /** From and to neighbours: all, and the busiest of them. */
+  /** From and to neighbours: all, what for, and the busiest of them. */
   lan: flow.extend({
+    /** By BitTorrent, protocol included. */
+    pieces: bothWays,
+    /** Over HTTP: metadata and torrents, asked of neighbours and shown to them. */
+    metadata: bothWays,
+    /** Datagrams; nobody's in particular, so not in `neighbours`. */
+    beacons: bothWays,
     neighbours: z.array(flow.extend({ address: z.string() })),
     /** Who has connected to this node last. */
     lastCaller: z.strictObject({ address: z.string(), at: time }).nullable(),

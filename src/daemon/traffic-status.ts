@@ -3,20 +3,34 @@ import type { SwarmEngine } from '../swarm/engine.ts'
 import { type LimitName, type Limits, limitNames } from '../swarm/limits/limits.ts'
 import { formatRate } from '../swarm/limits/rate-text.ts'
 import type { Standing } from '../swarm/limits/timetable.ts'
+import type { BothWays } from '../swarm/origin-account.ts'
 import type { OriginClient } from '../swarm/origin-client.ts'
 import type { NodeStatus } from './status.ts'
 
 /** Neighbours by name in an answer; the rest is in the sum. The busiest first. */
 const mostNeighbours = 100
 
-export function describeTraffic(origin: OriginClient, engine: SwarmEngine): NodeStatus['traffic'] {
+/** @param beacon Undefined when there is none. */
+export function describeTraffic(
+  origin: OriginClient,
+  { traffic }: SwarmEngine,
+  beacon: BothWays | undefined,
+): NodeStatus['traffic'] {
   const { total, purposes, protocol } = origin.account()
-  const busiest = engine.traffic.view().sort((a, b) => b.bytesIn + b.bytesOut - a.bytesIn - a.bytesOut)
-  const { lastCaller } = engine.traffic
+  const busiest = traffic.view().sort((a, b) => b.bytesIn + b.bytesOut - a.bytesIn - a.bytesOut)
+  const { lastCaller } = traffic
+  const both = ({ bytesIn, bytesOut }: BothWays) => ({ bytesIn, bytesOut })
+  const beacons = beacon ? both(beacon) : { bytesIn: 0, bytesOut: 0 }
+  const { bytesIn, bytesOut, connections } = traffic.sum()
   return {
     wan: { ...total, ...purposes, protocol },
     lan: {
-      ...engine.traffic.sum(),
+      bytesIn: bytesIn + beacons.bytesIn,
+      bytesOut: bytesOut + beacons.bytesOut,
+      connections,
+      pieces: both(traffic.sumOf('pieces')),
+      metadata: both(traffic.sumOf('metadata')),
+      beacons,
       neighbours: busiest.slice(0, mostNeighbours).map(({ peer, ...flow }) => ({ address: peer, ...flow })),
       lastCaller: lastCaller ? { address: lastCaller.peer, at: new Date(lastCaller.at).toISOString() } : null,
     },

@@ -11,7 +11,7 @@
  *  - the one address that is dialled is that of the connection which asks; nobody can make one up and still hear the answer
  *  - the one port is what this very node has named in a beacon: under the key of the site, and sent from the same address
  *  - nothing is said on that connection and nothing is read from it; the answer is one of the words above
- *  - one dial for an asker in ten seconds, and four at once for all, of two seconds each
+ *  - one dial for an asker in ten seconds, and two at once for all, of two seconds each; each is one of `limits.lan_connections`
  */
 import { connect } from 'node:net'
 import type { Clock } from '../core/clock.ts'
@@ -19,6 +19,7 @@ import type { Stoppable } from '../core/lifecycle.ts'
 import { z } from '../core/schema.ts'
 import { second } from '../core/units.ts'
 import type { Beacon } from './beacon/datagram.ts'
+import type { NeighbourLine } from './neighbour-line.ts'
 
 export const reachOutcomes = ['reached', 'timeout', 'refused', 'unreachable', 'unheard', 'busy'] as const
 export type ReachOutcome = (typeof reachOutcomes)[number]
@@ -33,10 +34,11 @@ export function reachUrlPath(node: string): string {
 export interface DialBackParts {
   /** What this node's last beacon says; undefined when none was heard of late. */
   heard(node: string): Pick<Beacon, 'address' | 'port'> | undefined
+  readonly line: Pick<NeighbourLine, 'take' | 'done' | 'dialled'>
   readonly clock: Pick<Clock, 'monotonic'>
 }
 
-const mostAtOnce = 4
+const mostAtOnce = 2
 const pauseMs = 10 * second
 const patienceMs = 2 * second
 
@@ -55,15 +57,17 @@ export class DialBack implements Stoppable {
   async reach(node: string, from: string): Promise<ReachOutcome> {
     const told = this.#parts.heard(node)
     if (told?.address !== from) return 'unheard'
-    const now = this.#parts.clock.monotonic()
+    const { clock, line } = this.#parts
+    const now = clock.monotonic()
     for (const [address, at] of this.#lastDial) if (now - at >= pauseMs) this.#lastDial.delete(address)
-    if (this.#underWay >= mostAtOnce || this.#lastDial.has(from)) return 'busy'
+    if (this.#underWay >= mostAtOnce || this.#lastDial.has(from) || !line.take()) return 'busy'
     this.#lastDial.set(from, now)
     this.#underWay++
     try {
-      return await dial(from, told.port, this.#over.signal)
+      return await dial(from, told.port, line, this.#over.signal)
     } finally {
       this.#underWay--
+      line.done()
     }
   }
 
@@ -72,9 +76,15 @@ export class DialBack implements Stoppable {
   }
 }
 
-function dial(host: string, port: number, over: AbortSignal): Promise<ReachOutcome> {
+function dial(
+  host: string,
+  port: number,
+  line: Pick<NeighbourLine, 'dialled'>,
+  over: AbortSignal,
+): Promise<ReachOutcome> {
   return new Promise(resolve => {
     const socket = connect({ host, port, signal: over })
+    line.dialled(host, socket)
     const patience = setTimeout(() => end('timeout'), patienceMs)
     const end = (outcome: ReachOutcome) => {
       clearTimeout(patience)

@@ -6,7 +6,7 @@ import type { Artifact } from '../core/artifact.ts'
 import { DownloadError } from '../core/errors.ts'
 import { KiB, second } from '../core/units.ts'
 import { type ReachOutcome, reachAnswer, reachAnswerLimitBytes, reachUrlPath } from './dial-back.ts'
-import { OriginAccount } from './origin-account.ts'
+import type { NeighbourLine } from './neighbour-line.ts'
 import { OriginHttp } from './origin-http.ts'
 import { expectStatus } from './origin-refusal.ts'
 import { fetchMetadata, fetchTorrent } from './repository-files.ts'
@@ -34,14 +34,26 @@ export interface NeighbourClient {
  * Ask one neighbour for as long as `ask` takes, and for 20 s at most.
  *
  * @param address IPv4.
+ * @param line Has a place for the one connection, sooner or later: the 20 s begin then.
  * @throws DownloadError, what `ask` throws, or the reason of `signal`; a DOMException TimeoutError when the time is over.
  */
-export async function askNeighbour<T>(
+export function askNeighbour<T>(
   { address, http }: { readonly address: string; readonly http: number },
   ask: (neighbour: NeighbourClient, signal: AbortSignal) => Promise<T>,
+  line: NeighbourLine,
   signal: AbortSignal,
 ): Promise<T> {
-  const connection = new OriginHttp(new URL(`http://${address}:${http}`), limits, new OriginAccount()) // no byte of it crosses the line
+  return line.run(() => askNow(address, http, ask, line, signal), signal)
+}
+
+async function askNow<T>(
+  address: string,
+  http: number,
+  ask: (neighbour: NeighbourClient, signal: AbortSignal) => Promise<T>,
+  line: NeighbourLine,
+  signal: AbortSignal,
+): Promise<T> {
+  const connection = new OriginHttp(new URL(`http://${address}:${http}`), limits, line.accountOf(address))
   const client: NeighbourClient = {
     metadata: (path, limitBytes, patience) => fetchMetadata(connection, `/metadata/${path}`, limitBytes, patience),
     torrent: (artifact, patience) => fetchTorrent(connection, artifact, patience),

@@ -14,6 +14,7 @@ import { SwarmError } from '../core/errors.ts'
 import type { Stoppable } from '../core/lifecycle.ts'
 import { KiB, second } from '../core/units.ts'
 import type { ReachOutcome } from './dial-back.ts'
+import type { NeighbourLine } from './neighbour-line.ts'
 import { canonicalAddress, type Networks } from './networks.ts'
 
 export interface NeighbourServerOptions {
@@ -22,6 +23,7 @@ export interface NeighbourServerOptions {
   readonly port: number
   /** Whoever comes from elsewhere is not answered. */
   readonly networks: Networks
+  readonly line: Pick<NeighbourLine, 'admit'>
   /** @param path As it was asked for. @returns undefined when there is no such thing here. */
   find(path: string): Promise<Uint8Array | undefined>
   /** As `DialBack.reach`. */
@@ -34,7 +36,6 @@ export interface NeighbourServer extends Stoppable {
   readonly served: number
 }
 
-const mostConnections = 128
 const mostConnectionsOfOne = 8
 const idleMs = 10 * second
 /** One that reads a byte now and then is not idle; but no honest neighbour waits for longer. */
@@ -62,9 +63,8 @@ export async function startNeighbourServer(options: NeighbourServerOptions): Pro
       )
     },
   )
-  server.maxConnections = mostConnections
   server.setTimeout(idleMs, socket => socket.destroy())
-  server.on('connection', limitOf(options.networks))
+  server.on('connection', limitOf(options))
   await listen(server, options)
   return {
     port: (server.address() as AddressInfo).port,
@@ -79,10 +79,10 @@ export async function startNeighbourServer(options: NeighbourServerOptions): Pro
   }
 }
 
-function limitOf(networks: Networks): (socket: Socket) => void {
+function limitOf({ networks, line }: NeighbourServerOptions): (socket: Socket) => void {
   const open = new Map<string, number>()
   return socket => {
-    const address = socket.remoteAddress ?? ''
+    const address = canonicalAddress(socket.remoteAddress ?? '') ?? ''
     const count = (open.get(address) ?? 0) + 1
     open.set(address, count)
     const tooLong = setTimeout(() => socket.destroy(), longestMs)
@@ -92,7 +92,7 @@ function limitOf(networks: Networks): (socket: Socket) => void {
       if (left > 0) open.set(address, left)
       else open.delete(address)
     })
-    if (count > mostConnectionsOfOne || !networks.allowed(address)) socket.destroy()
+    if (count > mostConnectionsOfOne || !networks.allowed(address) || !line.admit(address, socket)) socket.destroy()
   }
 }
 

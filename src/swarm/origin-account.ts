@@ -2,7 +2,7 @@
  * What the line to the origin carried, by purpose: the bodies of requests and answers. The sum of all connections is counted beside it, at
  * their sockets, and the difference is what it took to carry them: heads of HTTP, and TLS.
  */
-import { type Flow, Traffic } from './traffic.ts'
+import { type Counted, type Flow, Traffic } from './traffic.ts'
 
 export const purposes = ['payload', 'metadata', 'seats', 'tracker', 'news', 'reports'] as const
 export type Purpose = (typeof purposes)[number]
@@ -27,7 +27,7 @@ export class OriginAccount {
     purposes.map(purpose => [purpose, { bytesIn: 0, bytesOut: 0 }]),
   )
 
-  watch(socket: Parameters<Traffic['watch']>[1]): void {
+  watch(socket: Counted): void {
     this.traffic.watch(origin, socket, 'out')
   }
 

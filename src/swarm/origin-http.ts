@@ -38,6 +38,9 @@ export const defaultHttpLimits: HttpLimits = {
   rateWindowMs: 30 * second,
 }
 
+/** Where every byte is put down. */
+export type HttpAccount = Pick<OriginAccount, 'watch' | 'received' | 'sent'>
+
 export interface HttpRequest {
   /** In whose account its bytes go. */
   readonly purpose: Purpose
@@ -71,15 +74,14 @@ export class OriginHttp implements Stoppable {
   readonly #pool: Pool
   readonly #prefix: string
   readonly #limits: HttpLimits
-  readonly #account: OriginAccount
+  readonly #account: HttpAccount
   readonly #stopping = new AbortController()
 
   /**
    * @param origin `http:` or `https:`; a path in it goes before every request's.
-   * @param account Where every byte is put down.
    * @param pin Of the certificate that the origin has to show; without it, one that this machine's authorities vouch for.
    */
-  constructor(origin: URL, limits: HttpLimits, account: OriginAccount, pin?: string) {
+  constructor(origin: URL, limits: HttpLimits, account: HttpAccount, pin?: string) {
     this.#account = account
     this.#limits = limits
     this.#prefix = origin.pathname.replace(/\/$/, '')

@@ -13,78 +13,98 @@ export interface Flow {
 }
 
 type Direction = 'in' | 'out'
+/** What for, between neighbours: pieces of artifacts by BitTorrent; metadata and what else is asked over HTTP. */
+export type LanPurpose = 'pieces' | 'metadata'
 type Counter = Pick<Socket, 'bytesRead' | 'bytesWritten'>
-type Counted = Counter & Pick<Socket, 'once'>
+export type Counted = Counter & Pick<Socket, 'once'>
 
 /** Who comes beyond so many is counted as one: names cost memory, and strangers can have many. */
 const mostPeers = 1000
 const others = 'others'
 
-interface Account {
-  bytesIn: number
-  bytesOut: number
-  readonly open: Map<Counter, Direction>
+/** Of one peer, or for one purpose: connections that are closed, and those that are open. */
+class Account {
+  readonly open = new Map<Counter, Direction>()
+  #bytesIn = 0
+  #bytesOut = 0
+
+  close(counter: Counter): void {
+    this.open.delete(counter)
+    this.#bytesIn += counter.bytesRead
+    this.#bytesOut += counter.bytesWritten
+  }
+
+  flow(): Omit<Flow, 'peer'> {
+    const sockets = [...this.open.keys()]
+    return {
+      bytesIn: sockets.reduce((sum, { bytesRead }) => sum + bytesRead, this.#bytesIn),
+      bytesOut: sockets.reduce((sum, { bytesWritten }) => sum + bytesWritten, this.#bytesOut),
+      connections: this.open.size,
+    }
+  }
+
+  /** Connections open now. */
+  count(direction: Direction): number {
+    let count = 0
+    for (const each of this.open.values()) if (each === direction) count++
+    return count
+  }
 }
 
 export class Traffic {
   readonly #accounts = new Map<string, Account>()
+  readonly #purposes: Readonly<Record<LanPurpose, Account>> = { pieces: new Account(), metadata: new Account() }
   readonly #open: Record<Direction, number> = { in: 0, out: 0 }
   #lastCaller: { readonly peer: string; readonly at: number } | undefined
 
   /** Count this connection until it is closed. @param direction Who has dialled: `in`, the other side. */
-  watch(peer: string, socket: Counted, direction: Direction): void {
-    const account = this.#accountOf(peer)
+  watch(peer: string, socket: Counted, direction: Direction, purpose: LanPurpose = 'pieces'): void {
+    const accounts = [this.#accountOf(peer), this.#purposes[purpose]]
     const counter = counterOf(socket)
-    account.open.set(counter, direction)
+    for (const account of accounts) account.open.set(counter, direction)
     this.#open[direction]++
-    if (direction === 'in') this.#lastCaller = { peer, at: Date.now() }
+    if (direction === 'in' && purpose === 'pieces') this.#lastCaller = { peer, at: Date.now() }
     socket.once('close', () => {
       this.#open[direction]--
-      account.open.delete(counter)
-      account.bytesIn += counter.bytesRead
-      account.bytesOut += counter.bytesWritten
+      for (const account of accounts) account.close(counter)
     })
   }
 
-  /** Connections open now. */
-  open(direction?: Direction): number {
-    return direction ? this.#open[direction] : this.#open.in + this.#open.out
+  /** Connections open now. @param purpose Default: all. */
+  open(direction?: Direction, purpose?: LanPurpose): number {
+    if (direction === undefined) return this.#open.in + this.#open.out
+    return purpose ? this.#purposes[purpose].count(direction) : this.#open[direction]
   }
 
-  /** Who has connected to us last, and when (ms since 1970). */
+  /** Who has connected to us for pieces last, and when (ms since 1970). */
   get lastCaller(): { readonly peer: string; readonly at: number } | undefined {
     return this.#lastCaller
   }
 
   view(): Flow[] {
-    return [...this.#accounts].map(([peer, { bytesIn, bytesOut, open }]) => {
-      const sockets = [...open.keys()]
-      return {
-        peer,
-        bytesIn: sockets.reduce((sum, { bytesRead }) => sum + bytesRead, bytesIn),
-        bytesOut: sockets.reduce((sum, { bytesWritten }) => sum + bytesWritten, bytesOut),
-        connections: open.size,
-      }
-    })
+    return [...this.#accounts].map(([peer, account]) => ({ peer, ...account.flow() }))
   }
 
-  /** All peers together. */
+  /** All peers together, for one purpose. */
+  sumOf(purpose: LanPurpose): Omit<Flow, 'peer'> {
+    return this.#purposes[purpose].flow()
+  }
+
+  /** All peers together, for all purposes. */
   sum(): Omit<Flow, 'peer'> {
-    return this.view().reduce(
-      (sum, flow) => ({
-        bytesIn: sum.bytesIn + flow.bytesIn,
-        bytesOut: sum.bytesOut + flow.bytesOut,
-        connections: sum.connections + flow.connections,
-      }),
-      { bytesIn: 0, bytesOut: 0, connections: 0 },
-    )
+    const [pieces, metadata] = [this.sumOf('pieces'), this.sumOf('metadata')]
+    return {
+      bytesIn: pieces.bytesIn + metadata.bytesIn,
+      bytesOut: pieces.bytesOut + metadata.bytesOut,
+      connections: pieces.connections + metadata.connections,
+    }
   }
 
   #accountOf(peer: string): Account {
     const known = this.#accounts.get(peer)
     if (known) return known
     if (this.#accounts.size >= mostPeers && peer !== others) return this.#accountOf(others)
-    const account = { bytesIn: 0, bytesOut: 0, open: new Map() }
+    const account = new Account()
     this.#accounts.set(peer, account)
     return account
   }

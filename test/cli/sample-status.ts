@@ -85,7 +85,10 @@ export function nodeStatus(...channels: ChannelStatus[]): NodeStatus {
         protocol: both(47_500, 39_000),
       },
       lan: {
-        ...flow(19_300_000, 40_500_000, 7),
+        ...flow(19_500_000, 40_600_000, 7),
+        pieces: both(19_200_000, 40_400_000),
+        metadata: both(100_000, 100_000),
+        beacons: both(200_000, 100_000),
         neighbours: [{ address: '10.0.0.8', ...flow(19_300_000, 40_500_000, 7) }],
         lastCaller: { address: '10.0.0.8', at: ago(3) },
       },

@@ -31,7 +31,7 @@ describe('status in a pipe', () => {
       clamav | checked | 5 min ago, last success 5 min ago, next in 10 min
       - | news | from the origin at once; metadata at snapshot 7, last by pc-3 5 min ago
       - | beacon | beacon on at 239.255.83.77:6891; 7 neighbours, last pc-3 30 s ago; 40 sent, 800 heard, 12 files shown, dropped 3 other_key
-      - | traffic | WAN in 4.7 MiB (payload 4.6 MiB, metadata 19.5 KiB, seats 29.3 KiB, tracker 2.0 KiB, news 500 B, protocol 46.4 KiB), out 58.6 KiB (seats 19.5 KiB, news 100 B, reports 900 B, protocol 38.1 KiB); LAN in 18.4 MiB, out 38.6 MiB, 1 neighbour
+      - | traffic | WAN in 4.7 MiB (payload 4.6 MiB, metadata 19.5 KiB, seats 29.3 KiB, tracker 2.0 KiB, news 500 B, protocol 46.4 KiB), out 58.6 KiB (seats 19.5 KiB, news 100 B, reports 900 B, protocol 38.1 KiB); LAN in 18.6 MiB (pieces 18.3 MiB, metadata 97.7 KiB, beacons 195.3 KiB), out 38.7 MiB (pieces 38.5 MiB, metadata 97.7 KiB, beacons 97.7 KiB), 1 neighbour
       - | limits | WAN down 4 Mbit/s (window mon, tue 08:00-18:00), LAN up 200 Mbit/s, LAN down unlimited
       - | node | pc-7 at site berlin, sigmesh 0.1.0, engine webtorrent, LAN 10.0.0.7:6889, origin https://origin.example, up 2 d"
     `)
@@ -51,7 +51,7 @@ describe('status in a pipe', () => {
       clamav | checked | 5 min ago, last success 5 min ago, next in 10 min
       - | news | from the origin at once; metadata at snapshot 7, last by pc-3 5 min ago
       - | beacon | beacon on at 239.255.83.77:6891; 7 neighbours, last pc-3 30 s ago; 40 sent, 800 heard, 12 files shown, dropped 3 other_key
-      - | traffic | WAN in 4.7 MiB (payload 4.6 MiB, metadata 19.5 KiB, seats 29.3 KiB, tracker 2.0 KiB, news 500 B, protocol 46.4 KiB), out 58.6 KiB (seats 19.5 KiB, news 100 B, reports 900 B, protocol 38.1 KiB); LAN in 18.4 MiB, out 38.6 MiB, 1 neighbour
+      - | traffic | WAN in 4.7 MiB (payload 4.6 MiB, metadata 19.5 KiB, seats 29.3 KiB, tracker 2.0 KiB, news 500 B, protocol 46.4 KiB), out 58.6 KiB (seats 19.5 KiB, news 100 B, reports 900 B, protocol 38.1 KiB); LAN in 18.6 MiB (pieces 18.3 MiB, metadata 97.7 KiB, beacons 195.3 KiB), out 38.7 MiB (pieces 38.5 MiB, metadata 97.7 KiB, beacons 97.7 KiB), 1 neighbour
       - | limits | WAN down 4 Mbit/s (window mon, tue 08:00-18:00), LAN up 200 Mbit/s, LAN down unlimited
       - | node | pc-7 at site berlin, sigmesh 0.1.0, engine webtorrent, LAN 10.0.0.7:6889, origin https://origin.example, up 2 d"
     `)
@@ -70,7 +70,7 @@ describe('status in a pipe', () => {
       clamav | checked | never, last success never, next not planned
       - | news | from the origin at once; metadata at snapshot 7, last by pc-3 5 min ago
       - | beacon | beacon on at 239.255.83.77:6891; 7 neighbours, last pc-3 30 s ago; 40 sent, 800 heard, 12 files shown, dropped 3 other_key
-      - | traffic | WAN in 4.7 MiB (payload 4.6 MiB, metadata 19.5 KiB, seats 29.3 KiB, tracker 2.0 KiB, news 500 B, protocol 46.4 KiB), out 58.6 KiB (seats 19.5 KiB, news 100 B, reports 900 B, protocol 38.1 KiB); LAN in 18.4 MiB, out 38.6 MiB, 1 neighbour
+      - | traffic | WAN in 4.7 MiB (payload 4.6 MiB, metadata 19.5 KiB, seats 29.3 KiB, tracker 2.0 KiB, news 500 B, protocol 46.4 KiB), out 58.6 KiB (seats 19.5 KiB, news 100 B, reports 900 B, protocol 38.1 KiB); LAN in 18.6 MiB (pieces 18.3 MiB, metadata 97.7 KiB, beacons 195.3 KiB), out 38.7 MiB (pieces 38.5 MiB, metadata 97.7 KiB, beacons 97.7 KiB), 1 neighbour
       - | limits | WAN down 4 Mbit/s (window mon, tue 08:00-18:00), LAN up 200 Mbit/s, LAN down unlimited
       - | node | pc-7 at site berlin, sigmesh 0.1.0, engine webtorrent, LAN 10.0.0.7:6889, origin https://origin.example, up 2 d"
     `)
@@ -119,7 +119,7 @@ describe('status on a terminal', () => {
 
       from the origin at once; metadata at snapshot 7, last by pc-3 5 min ago
       beacon on at 239.255.83.77:6891; 7 neighbours, last pc-3 30 s ago; 40 sent, 800 heard, 12 files shown, dropped 3 other_key
-      WAN in 4.7 MiB (payload 4.6 MiB, metadata 19.5 KiB, seats 29.3 KiB, tracker 2.0 KiB, news 500 B, protocol 46.4 KiB), out 58.6 KiB (seats 19.5 KiB, news 100 B, reports 900 B, protocol 38.1 KiB); LAN in 18.4 MiB, out 38.6 MiB, 1 neighbour
+      WAN in 4.7 MiB (payload 4.6 MiB, metadata 19.5 KiB, seats 29.3 KiB, tracker 2.0 KiB, news 500 B, protocol 46.4 KiB), out 58.6 KiB (seats 19.5 KiB, news 100 B, reports 900 B, protocol 38.1 KiB); LAN in 18.6 MiB (pieces 18.3 MiB, metadata 97.7 KiB, beacons 195.3 KiB), out 38.7 MiB (pieces 38.5 MiB, metadata 97.7 KiB, beacons 97.7 KiB), 1 neighbour
       WAN down 4 Mbit/s (window mon, tue 08:00-18:00), LAN up 200 Mbit/s, LAN down unlimited
       pc-7 at site berlin, sigmesh 0.1.0, engine webtorrent, LAN 10.0.0.7:6889, origin https://origin.example, up 2 d"
     `)

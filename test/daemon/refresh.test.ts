@@ -14,6 +14,8 @@ import { RootFiles } from '../../src/store/root-files.ts'
 import { openTrustStore } from '../../src/store/trust-store.ts'
 import type { Neighbour } from '../../src/swarm/beacon/neighbours.ts'
 import { askNeighbour } from '../../src/swarm/neighbour-client.ts'
+import { NeighbourLine } from '../../src/swarm/neighbour-line.ts'
+import { Traffic } from '../../src/swarm/traffic.ts'
 import { told } from '../support/beacons.ts'
 import { ManualClock } from '../support/manual-clock.ts'
 import { RawHttpServer, reply } from '../support/raw-http-server.ts'
@@ -39,11 +41,12 @@ async function node(repository = new TrustRepository()) {
     },
   }
   const near: Neighbour[] = []
+  const line = new NeighbourLine(new Traffic(), 200)
   const disproved: [string, string][] = []
   const neighbourhood: Neighbourhood = {
     ...nobody,
     withSnapshot: least => near.filter(({ snapshot }) => snapshot >= least),
-    ask: askNeighbour,
+    ask: (neighbour, ask, signal) => askNeighbour(neighbour, ask, line, signal),
     disprove: ({ node }, why) => disproved.push([node, why]),
   }
   const look = async () => {

@@ -42,6 +42,22 @@ test('the origin tells one node; the others hear it from there, and fetch the me
     if (node === listening[0]) expect(metadata.from).toBe('origin')
     else expect(names.filter(name => name !== node)).toContain(metadata.from)
   }
+
+  // What one has fetched from neighbours, others have shown: both ends have it in their books, by purpose and by neighbour.
+  const books = async () =>
+    (await Promise.all(site.nodes.map(node => node.nodeStatus()))).map(({ traffic }) => traffic.lan)
+  await expect
+    .poll(async () => {
+      const flows = (await books()).map(({ metadata }) => metadata)
+      const sum = (way: 'bytesIn' | 'bytesOut') => flows.reduce((total, flow) => total + flow[way], 0)
+      return [sum('bytesIn') - sum('bytesOut'), sum('bytesIn') > 10 * KiB]
+    })
+    .toEqual([0, true])
+  for (const { bytesOut, pieces, metadata, beacons, neighbours } of await books()) {
+    expect(pieces.bytesOut + metadata.bytesOut + beacons.bytesOut).toBe(bytesOut)
+    expect(neighbours.reduce((total, flow) => total + flow.bytesOut, beacons.bytesOut)).toBe(bytesOut)
+    expect(beacons.bytesOut).toBeGreaterThan(0)
+  }
 })
 
 test('the line is dead, and one node has what the others lack: it is enough that it is there', async () => {

@@ -2,12 +2,15 @@
 import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { expect, onTestFinished, test } from 'vitest'
+import { NeighbourLine } from '../../src/swarm/neighbour-line.ts'
 import { startNeighbourServer } from '../../src/swarm/neighbour-server.ts'
 import { allowNetworks } from '../../src/swarm/networks.ts'
+import { Traffic } from '../../src/swarm/traffic.ts'
 import { rawRequest } from '../support/origin-fixture.ts'
 import { RawHttpServer, reply } from '../support/raw-http-server.ts'
 
-async function serving(networks = ['127.0.0.0/8']) {
+async function serving(networks = ['127.0.0.0/8'], most = 200) {
+  const traffic = new Traffic()
   const asked: string[] = []
   const find = async (path: string) => {
     asked.push(path)
@@ -19,10 +22,10 @@ async function serving(networks = ['127.0.0.0/8']) {
     dialled.push([node, from])
     return 'timeout' as const
   }
-  const open = { host: '127.0.0.1', port: 0, networks: allowNetworks(networks) }
+  const open = { host: '127.0.0.1', port: 0, networks: allowNetworks(networks), line: new NeighbourLine(traffic, most) }
   const server = await startNeighbourServer({ ...open, find, reach })
   onTestFinished(() => server.stop())
-  return { server, asked, dialled }
+  return { server, asked, dialled, traffic }
 }
 
 /** @returns All that it answers until it closes. */
@@ -94,12 +97,45 @@ test('one address opens many connections and says nothing: the ninth is closed',
   expect(await raw(server.port, 'GET /metadata/timestamp.json HTTP/1.1\r\nHost: x\r\n\r\n')).toBe('')
 })
 
+test('of few connections to neighbours in all, those who ask get some, and the exchange keeps the rest; all are counted', async () => {
+  const { server, traffic } = await serving(undefined, 10)
+  const open = Array.from({ length: 2 }, () => connect(server.port, '127.0.0.1'))
+  onTestFinished(() => {
+    for (const socket of open) socket.destroy()
+  })
+  await expect.poll(() => traffic.open('in', 'metadata')).toBe(2)
+  const request = 'GET /metadata/timestamp.json HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'
+  expect(await raw(server.port, request)).toBe('')
+  open.pop()!.destroy()
+  await expect.poll(() => traffic.open('in', 'metadata')).toBe(1)
+  const answer = await raw(server.port, request)
+  expect(answer).toMatch(/\{\}$/)
+  const { bytesIn, bytesOut } = traffic.sumOf('metadata')
+  expect([bytesIn, bytesOut]).toEqual([request.length, answer.length])
+  expect(traffic.view()).toMatchObject([{ peer: '127.0.0.1', bytesIn, bytesOut }])
+})
+
+test('the exchange has all connections: nobody may ask', async () => {
+  const { server, traffic } = await serving(undefined, 10)
+  const { port } = await RawHttpServer.start(() => {}).then(each => {
+    onTestFinished(() => each.stop())
+    return each
+  })
+  for (let at = 0; at < 6; at++) {
+    const socket = connect(port, '127.0.0.1')
+    onTestFinished(() => void socket.destroy())
+    traffic.watch('127.0.0.1', socket, 'out')
+  }
+  expect(await raw(server.port, 'GET /metadata/timestamp.json HTTP/1.1\r\nHost: x\r\n\r\n')).toBe('')
+})
+
 test('the port is taken: swarm_listen', async () => {
   const { server } = await serving()
   const again = {
     host: '127.0.0.1',
     port: server.port,
     networks: allowNetworks(['127.0.0.0/8']),
+    line: new NeighbourLine(new Traffic(), 200),
     find: async () => undefined,
     reach: async () => 'busy' as const,
   }

@@ -1,5 +1,5 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import type { Socket } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import fc from 'fast-check'
 import { afterEach, describe, expect, test } from 'vitest'
@@ -44,6 +44,30 @@ const honest: RawAnswer = (socket, request) => {
   const [start, end] = askedRange(request)
   reply(socket, 206, content.subarray(start, end), { 'content-range': `bytes ${start}-${end - 1}/${content.length}` })
 }
+
+test.each([3, 5, 8])(
+  'of %i connections none is one too many: news, talk and ranges together, however much is asked',
+  async connections => {
+    const { server, client } = await against(() => {}, { connections }) // which never answers
+    const ended = new AbortController()
+    const { signal } = ended
+    const place = { node: 'pc-7', site: 'berlin' }
+    const asking = [
+      client.events(place, { onOpen() {}, onNews() {}, signal }),
+      ...Array.from({ length: 10 }, () => client.metadata('/metadata/timestamp.json', KiB, signal)),
+      ...Array.from({ length: 10 }, () => fetchRange(client, { signal }).done),
+    ]
+    const over = Promise.allSettled(asking)
+    await expect.poll(() => server.requests.length).toBe(connections)
+    // What was dialled before this one would have been accepted before it.
+    const last = connect(server.port, '127.0.0.1')
+    await expect.poll(() => server.accepted).toBe(connections + 1)
+    last.destroy()
+    expect(client.account().total.connections).toBe(connections)
+    ended.abort(new Error('enough'))
+    await over
+  },
+)
 
 describe('a byte range', () => {
   test('comes whole, with the seat shown, over connections that are used again', async () => {

@@ -59,6 +59,9 @@ export interface BeaconView {
   readonly state: 'on' | 'closed' | 'flooded'
   readonly sent: number
   readonly heard: number
+  /** In datagrams of others, whatever they are, and of our own. Frames and headers are not in it. */
+  readonly bytesIn: number
+  readonly bytesOut: number
   readonly dropped: Readonly<Drops>
   readonly neighbours: readonly Neighbour[]
 }
@@ -82,6 +85,8 @@ export class LanBeacon implements Stoppable {
   #lastTime = 0
   #sent = 0
   #heard = 0
+  #bytesIn = 0
+  #bytesOut = 0
   /** When the bucket was full last, in a manner of speaking: each word moves it on by `tokenMs`. */
   #spokenUpTo = Number.NEGATIVE_INFINITY
   /** Something new waits for leave to be said. */
@@ -106,6 +111,8 @@ export class LanBeacon implements Stoppable {
       state: open ? (this.#socket!.socket.deaf ? 'flooded' : 'on') : 'closed',
       sent: this.#sent,
       heard: this.#heard,
+      bytesIn: this.#bytesIn,
+      bytesOut: this.#bytesOut,
       dropped: this.#dropped,
       neighbours: this.neighbours.all(clock.monotonic()),
     }
@@ -168,12 +175,15 @@ export class LanBeacon implements Stoppable {
       if (bytes.length > mostBeaconBytes) continue
       this.#socket.socket.send(bytes)
       this.#sent++
+      this.#bytesOut += bytes.length
       return
     }
   }
 
   #hear(bytes: Buffer, from: string): void {
     const { node, site, networks, clock, onBeacon, onOtherKey, key: keyNow } = this.#parts
+    // What this machine says comes back to it, without having crossed the wire.
+    if (from !== this.#socket?.address) this.#bytesIn += bytes.length
     const key = keyNow()
     if (!key) return
     const told = openBeacon(bytes, key)
