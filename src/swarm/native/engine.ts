@@ -48,7 +48,7 @@ class NativeEngine implements SwarmEngine {
     this.#networks = allowNetworks(networks)
     this.#tuning = tuning
     this.#maxConnections = maxConnections ?? defaultMaxConnections
-    this.#server = createServer({ noDelay: true }, socket => this.#greet(socket))
+    this.#server = createServer({ pauseOnConnect: true }, socket => this.#greet(socket))
   }
 
   get port(): number {
@@ -115,9 +115,9 @@ class NativeEngine implements SwarmEngine {
   #greet(socket: Socket): void {
     const host = canonicalAddress(socket.remoteAddress ?? '')
     if (host === undefined || !this.#networks.allowed(host) || this.#crowded()) return void socket.destroy()
-    this.traffic.watch(host, socket, 'in')
     const address = { host, port: socket.remotePort! }
     const wire = Wire.accepted(socket)
+    this.traffic.watch(host, wire.socket, 'in')
     const greeting = new Greeting(wire, this.#tuning.handshakeMs, {
       onHandshake: (handshake, rest) => {
         this.#greetings.delete(greeting)

@@ -1,11 +1,11 @@
 /**
  * A TCP socket and whoever reads it at the moment: first the greeting, then the connection.
  *
- * Sockets that we dial read into one buffer that all of them share, because node calls `onread` synchronously: no allocation and no
- * garbage a read. (Not on Windows, where reads are under way while others arrive.) Sockets that a server accepted cannot be given such
- * a buffer; they read by `data` events.
+ * All sockets read into one buffer that they share, because node calls `onread` synchronously: no allocation and no garbage a read. By
+ * `data` events each read costs an allocation of 64 KiB, and V8 marks its whole heap for every few hundred of those. (Not shared on
+ * Windows, where reads are under way while others arrive.)
  */
-import { connect, type Socket } from 'node:net'
+import { connect, Socket, type SocketConstructorOpts } from 'node:net'
 import { KiB } from '../../core/units.ts'
 import type { PeerAddress } from '../engine.ts'
 
@@ -19,38 +19,50 @@ export class Wire {
   /** The socket is closed, whoever closed it. Called once. */
   onEnd: (reason: string) => void = () => {}
 
-  private constructor(socket: Socket) {
-    this.socket = socket
-    socket.setNoDelay(true)
+  /** @param open Makes the socket, which is to read by what it is given. */
+  private constructor(open: (onread: ReadInto) => Socket) {
+    const buffer = process.platform === 'win32' ? Buffer.allocUnsafeSlow(readBytes / 4) : sharedBuffer
+    const callback = (length: number) => {
+      this.onBytes(buffer.subarray(0, length))
+      return true
+    }
+    this.socket = open({ buffer, callback })
+    this.socket.setNoDelay(true)
     let reason = 'closed'
-    socket.on('error', error => {
+    this.socket.on('error', error => {
       reason = error.message
     })
-    socket.on('end', () => socket.destroy())
-    socket.on('close', () => this.onEnd(reason))
+    this.socket.on('end', () => this.socket.destroy())
+    this.socket.on('close', () => this.onEnd(reason))
   }
 
-  static accepted(socket: Socket): Wire {
-    const wire = new Wire(socket)
-    socket.on('data', chunk => wire.onBytes(chunk))
-    return wire
+  /** @param accepted By a server that pauses on connect, so that nothing of it has been read. */
+  static accepted(accepted: Socket): Wire {
+    return new Wire(onread => reopen(accepted, onread))
   }
 
   /** @param onConnect Called when the connection stands. */
   static dial({ host, port }: PeerAddress, onConnect: () => void): Wire {
-    const buffer = process.platform === 'win32' ? Buffer.allocUnsafeSlow(readBytes / 4) : sharedBuffer
-    const onread = {
-      buffer,
-      callback(length: number) {
-        wire.onBytes(buffer.subarray(0, length))
-        return true
-      },
-    }
-    const wire: Wire = new Wire(connect({ host, port, onread }, onConnect))
-    return wire
+    return new Wire(onread => connect({ host, port, onread }, onConnect))
   }
 
   destroy(): void {
     this.socket.destroy()
   }
+}
+
+interface ReadInto {
+  readonly buffer: Uint8Array
+  callback(length: number): boolean
+}
+
+/**
+ * The same connection as a socket that reads into a given buffer. Node has no such option for what a server accepts, so its handle goes
+ * to a new socket; the server counts the old one until the new one is closed.
+ */
+function reopen(accepted: Socket, onread: ReadInto): Socket {
+  const owner = accepted as unknown as { _handle: SocketConstructorOpts['handle'] }
+  const socket = new Socket({ handle: owner._handle, onread })
+  owner._handle = undefined
+  return socket.once('close', () => accepted.destroy())
 }
