@@ -64,7 +64,8 @@ export class Download {
     this.picker = new Picker({
       have,
       mostStarted: most,
-      buffer: piece => this.#pool.take(pieceSize(layout, piece)),
+      length: piece => pieceSize(layout, piece),
+      memory: piece => this.#pool.take(pieceSize(layout, piece)),
       onEnded: partial => this.#recycle(partial),
       random: parts.random,
     })
@@ -187,7 +188,7 @@ export class Download {
     try {
       const outcome = await this.#parts.store.put(partial.index, partial.bytes)
       if (outcome === 'stored') this.#credit(partial)
-      else this.bytesWasted += partial.bytes.length
+      else this.bytesWasted += partial.length
     } catch (error) {
       if (error instanceof ContentError) this.#blame(partial)
       else this.#parts.onFault(error)
@@ -199,7 +200,7 @@ export class Download {
 
   #credit(partial: PartialPiece): void {
     this.#good++
-    this.bytesIn += partial.bytes.length
+    this.bytesIn += partial.length
     const bringer = partial.soleBringer() as Peer | undefined
     if (bringer) bringer.good++
     for (const host of this.#evidence.convict(partial)) this.#parts.onStrike(host)
@@ -207,7 +208,7 @@ export class Download {
 
   #blame(partial: PartialPiece): void {
     this.#bad++
-    this.bytesWasted += partial.bytes.length
+    this.bytesWasted += partial.length
     const culprit = partial.soleBringer()
     if (!culprit) this.#evidence.record(partial)
     if (this.picker.started.get(partial.index) === partial) this.picker.again(partial, !culprit)
@@ -242,7 +243,7 @@ export class Download {
   #recycle(partial: PartialPiece): void {
     if (this.#judged.has(partial)) return
     if (!partial.complete) this.bytesWasted += partial.received
-    this.#pool.give(partial.bytes)
+    if (partial.taken) this.#pool.give(partial.taken)
   }
 
   #wake(): void {

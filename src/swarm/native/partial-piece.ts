@@ -28,8 +28,10 @@ const here = 255
 
 export class PartialPiece {
   readonly index: number
-  /** The piece; only units that are here mean anything. */
-  readonly bytes: Uint8Array
+  /** Bytes of the whole piece. */
+  readonly length: number
+  readonly #memory: () => Uint8Array
+  #bytes: Uint8Array | undefined
   /** Comes whole from `owner`, because blocks of several peers did not make a good piece before. */
   readonly exclusive: boolean
   /** Who started or adopted it; with no owner it is anybody's to finish. */
@@ -48,16 +50,29 @@ export class PartialPiece {
   /** Some of it was asked for more than once. */
   doubled = false
 
-  constructor(index: number, bytes: Uint8Array, owner: Bringer, exclusive: boolean) {
+  /** @param memory Gives `length` bytes, asked for when the first block is here: of what is only asked for, there is a lot. */
+  constructor(index: number, length: number, memory: () => Uint8Array, owner: Bringer, exclusive: boolean) {
     this.index = index
-    this.bytes = bytes
+    this.length = length
+    this.#memory = memory
     this.owner = owner
     this.exclusive = exclusive
-    const units = Math.ceil(bytes.length / unitBytes)
+    const units = Math.ceil(length / unitBytes)
     this.#state = new Uint8Array(units)
     this.#askedAt = new Float64Array(units)
     this.#from = Array<Bringer | undefined>(units).fill(undefined)
     this.free = this.missing = units
+  }
+
+  /** The piece; only units that are here mean anything. */
+  get bytes(): Uint8Array {
+    this.#bytes ??= this.#memory()
+    return this.#bytes
+  }
+
+  /** The memory it has taken, if any. */
+  get taken(): Uint8Array | undefined {
+    return this.#bytes
   }
 
   get complete(): boolean {
@@ -71,7 +86,7 @@ export class PartialPiece {
 
   /** Bytes here. */
   get received(): number {
-    return Math.min(this.bytes.length, (this.#state.length - this.missing) * unitBytes)
+    return Math.min(this.length, (this.#state.length - this.missing) * unitBytes)
   }
 
   /** Take the first free units, as many as fit into `mostBytes` (at least one unit) side by side. */
@@ -157,6 +172,6 @@ export class PartialPiece {
       end++
     }
     const begin = start * unitBytes
-    return { piece: this.index, begin, length: Math.min(end * unitBytes, this.bytes.length) - begin }
+    return { piece: this.index, begin, length: Math.min(end * unitBytes, this.length) - begin }
   }
 }

@@ -84,6 +84,7 @@ export class Peer implements Asker, Customer, Requester, Standing {
   current: PartialPiece | undefined
   held = 0
   barren = -1
+  undoubledAt = Number.NEGATIVE_INFINITY
   good = 0
   bytesIn = 0
   bytesOut = 0

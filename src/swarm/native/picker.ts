@@ -25,6 +25,8 @@ export interface Asker extends Bringer {
   held: number
   /** Nothing to start was found at this count of `restored`; a peer's new piece sets it to -1. */
   barren: number
+  /** Nothing to ask for twice was found at this time; monotonic milliseconds. Written by the picker only. */
+  undoubledAt: number
   /** A request for this unit is under way with it. */
   asked(piece: number, unit: number): boolean
 }
@@ -40,8 +42,9 @@ export interface PickerParts {
   readonly have: Pick<Bitfield, 'has' | 'length'>
   /** Started pieces at most. */
   readonly mostStarted: number
-  /** The memory for a piece. */
-  readonly buffer: (piece: number) => Uint8Array
+  /** Bytes of a piece, and memory for them. */
+  readonly length: (piece: number) => number
+  readonly memory: (piece: number) => Uint8Array
   /** A started piece is stored or given up: its memory is free again. */
   readonly onEnded: (partial: PartialPiece) => void
   /** 0 <= random() < 1. */
@@ -51,11 +54,15 @@ export interface PickerParts {
 const mostRequests = 3
 /** In the end game a block that is under way for so long is asked of others, too; sooner, and every last block would come twice. */
 export const overdueMs = 250
+/** To look for such blocks takes long, and finds none most of the time: a peer that is waiting for more to do has them looked for this often. */
+const doubleLookMs = 50
 
 export class Picker {
   readonly started = new Map<number, PartialPiece>()
   readonly order: RarityOrder
   readonly #parts: PickerParts
+  /** All started pieces that have free units, and some that have none any more. */
+  readonly #open = new Set<PartialPiece>()
   /** Pieces that several peers spoilt together. */
   readonly #spoilt = new Set<number>()
   #restored = 0
@@ -84,6 +91,7 @@ export class Picker {
   /** A request to `asker` will not be answered: choked, rejected, too late, gone. */
   release(asker: Asker, partial: PartialPiece, block: Block): void {
     partial.release(block)
+    if (this.started.get(partial.index) === partial) this.#open.add(partial)
     if (partial.owner !== asker || partial.complete) return
     this.#disown(partial)
     if (partial.exclusive && this.started.get(partial.index) === partial) this.again(partial)
@@ -115,9 +123,8 @@ export class Picker {
   }
 
   #adopt(asker: Asker): PartialPiece | undefined {
-    for (const partial of this.started.values())
-      if (partial.free > 0 && !partial.owner && !partial.exclusive && asker.has.has(partial.index))
-        return this.#own(asker, partial)
+    for (const partial of this.#opened())
+      if (!partial.owner && !partial.exclusive && asker.has.has(partial.index)) return this.#own(asker, partial)
     return undefined
   }
 
@@ -126,9 +133,11 @@ export class Picker {
     const piece = this.order.first(candidate => asker.has.has(candidate))
     if (piece < 0) asker.barren = this.#restored
     if (piece < 0 || (this.started.size >= this.#parts.mostStarted && !this.#makeRoom())) return undefined
-    const partial = new PartialPiece(piece, this.#parts.buffer(piece), asker, this.#spoilt.has(piece))
+    const { length, memory } = this.#parts
+    const partial = new PartialPiece(piece, length(piece), () => memory(piece), asker, this.#spoilt.has(piece))
     this.order.remove(piece)
     this.started.set(piece, partial)
+    this.#open.add(partial)
     return this.#own(asker, partial)
   }
 
@@ -149,6 +158,7 @@ export class Picker {
 
   #end(partial: PartialPiece): void {
     this.started.delete(partial.index)
+    this.#open.delete(partial)
     this.#disown(partial)
     this.#parts.onEnded(partial)
   }
@@ -156,15 +166,15 @@ export class Picker {
   /** Give up the started piece that nobody goes on with and that has the least to lose. */
   #makeRoom(): boolean {
     let least: PartialPiece | undefined
-    for (const partial of this.started.values())
+    for (const partial of this.#opened())
       if (partial.idle && !partial.owner && partial.received < (least?.received ?? Infinity)) least = partial
     if (least) this.again(least)
     return least !== undefined
   }
 
   #help(asker: Asker): PartialPiece | undefined {
-    for (const partial of this.started.values()) {
-      if (partial.free === 0 || partial.exclusive || !asker.has.has(partial.index)) continue
+    for (const partial of this.#opened()) {
+      if (partial.exclusive || !asker.has.has(partial.index)) continue
       partial.shared = true
       return partial
     }
@@ -173,6 +183,7 @@ export class Picker {
 
   /** One unit at a time: it is the last of them that are wanted, and wasted when the other answer comes after all. */
   #double(asker: Asker, now: number): Block | undefined {
+    if (now - asker.undoubledAt < doubleLookMs) return undefined
     for (const partial of this.started.values()) {
       // What only this peer was asked for, it will not bring sooner for being asked again.
       if (partial.complete || partial.exclusive || (partial.owner === asker && !partial.shared)) continue
@@ -183,6 +194,14 @@ export class Picker {
       partial.shared = true
       return block
     }
+    asker.undoubledAt = now
     return undefined
+  }
+
+  /** Started pieces with free units. */
+  *#opened(): Generator<PartialPiece> {
+    for (const partial of this.#open)
+      if (partial.free > 0) yield partial
+      else this.#open.delete(partial)
   }
 }

@@ -11,7 +11,7 @@ const [ann, ben] = ['10.0.0.1', '10.0.0.2'].map((host): Bringer => ({ host, has:
 const size = 4 * unitBytes + 100
 
 test('units are handed out in order, side by side, the odd end last', () => {
-  const piece = new PartialPiece(7, Buffer.alloc(size), ann, false)
+  const piece = new PartialPiece(7, size, () => Buffer.alloc(size), ann, false)
   expect(piece.take(2 * unitBytes, 0)).toEqual({ piece: 7, begin: 0, length: 2 * unitBytes })
   expect(piece.take(1, 0)).toEqual({ piece: 7, begin: 2 * unitBytes, length: unitBytes })
   expect(piece.take(128 * KiB, 0)).toEqual({ piece: 7, begin: 3 * unitBytes, length: unitBytes + 100 })
@@ -19,7 +19,7 @@ test('units are handed out in order, side by side, the odd end last', () => {
 })
 
 test('what is released is handed out again, what is here is not', () => {
-  const piece = new PartialPiece(0, Buffer.alloc(size), ann, false)
+  const piece = new PartialPiece(0, size, () => Buffer.alloc(size), ann, false)
   const block = piece.take(3 * unitBytes, 0)!
   piece.fill(unitBytes, Buffer.alloc(unitBytes), ann)
   piece.release(block)
@@ -28,7 +28,7 @@ test('what is released is handed out again, what is here is not', () => {
 })
 
 test('bytes that come twice count once, and do not change what is here', () => {
-  const piece = new PartialPiece(0, Buffer.alloc(size), ann, false)
+  const piece = new PartialPiece(0, size, () => Buffer.alloc(size), ann, false)
   expect(piece.fill(0, Buffer.alloc(unitBytes, 1), ann)).toBe(unitBytes)
   expect(piece.fill(0, Buffer.alloc(3 * unitBytes, 2), ben)).toBe(2 * unitBytes)
   expect([piece.bytes[0], piece.bytes[unitBytes]]).toEqual([1, 2])
@@ -36,7 +36,7 @@ test('bytes that come twice count once, and do not change what is here', () => {
 })
 
 test('whole, it knows whether one brought it all', () => {
-  const [one, two] = [0, 0].map(() => new PartialPiece(0, Buffer.alloc(size), ann, false)) as [
+  const [one, two] = [0, 0].map(() => new PartialPiece(0, size, () => Buffer.alloc(size), ann, false)) as [
     PartialPiece,
     PartialPiece,
   ]
@@ -49,7 +49,7 @@ test('whole, it knows whether one brought it all', () => {
 })
 
 test('in the end game a unit is asked of so many and no more, of nobody twice', () => {
-  const piece = new PartialPiece(0, Buffer.alloc(2 * unitBytes), ann, false)
+  const piece = new PartialPiece(0, 2 * unitBytes, () => Buffer.alloc(2 * unitBytes), ann, false)
   piece.take(2 * unitBytes, 0)
   const never = () => false
   expect(piece.double(unitBytes, 3, 1, 0, unit => unit === 0)).toMatchObject({ begin: unitBytes })
@@ -59,7 +59,7 @@ test('in the end game a unit is asked of so many and no more, of nobody twice', 
 })
 
 test('what was asked for a moment ago is not asked for twice', () => {
-  const piece = new PartialPiece(0, Buffer.alloc(2 * unitBytes), ann, false)
+  const piece = new PartialPiece(0, 2 * unitBytes, () => Buffer.alloc(2 * unitBytes), ann, false)
   piece.take(unitBytes, 100)
   piece.take(unitBytes, 200)
   const never = () => false
@@ -69,7 +69,7 @@ test('what was asked for a moment ago is not asked for twice', () => {
 })
 
 test('idle is what waits with nothing under way', () => {
-  const piece = new PartialPiece(0, Buffer.alloc(2 * unitBytes), ann, false)
+  const piece = new PartialPiece(0, 2 * unitBytes, () => Buffer.alloc(2 * unitBytes), ann, false)
   expect(piece.idle).toBe(true)
   const block = piece.take(unitBytes, 0)!
   expect(piece.idle).toBe(false)

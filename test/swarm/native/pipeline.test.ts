@@ -6,7 +6,7 @@ import { PartialPiece, unitBytes } from '../../../src/swarm/native/partial-piece
 import { Pipeline } from '../../../src/swarm/native/pipeline.ts'
 import { Rate } from '../../../src/swarm/native/rate.ts'
 
-const partial = new PartialPiece(0, Buffer.alloc(0), { host: '', has: new Bitfield(1) }, false)
+const partial = new PartialPiece(0, 0, () => Buffer.alloc(0), { host: '', has: new Bitfield(1) }, false)
 const timeoutMs = 5 * second
 
 function pipelineOf(requestLimit = 500, blockLimit = 16 * KiB): Pipeline {
