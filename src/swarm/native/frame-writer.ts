@@ -39,8 +39,11 @@ export class FrameWriter {
   }
 
   have(piece: number): void {
-    const at = this.#frame(id.have, 4)
-    this.#bytes.writeUInt32BE(piece, at)
+    this.#piece(id.have, piece)
+  }
+
+  suggest(piece: number): void {
+    this.#piece(id.suggest, piece)
   }
 
   bitfield(bytes: Uint8Array): void {
@@ -59,6 +62,11 @@ export class FrameWriter {
     const at = this.#frame(id.extended, 1 + payload.length)
     this.#bytes[at] = extension
     this.#bytes.set(payload, at + 1)
+  }
+
+  #piece(type: number, piece: number): void {
+    const at = this.#frame(type, 4)
+    this.#bytes.writeUInt32BE(piece, at)
   }
 
   /** @returns Where the body of `bodyBytes` goes. */

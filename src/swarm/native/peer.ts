@@ -14,6 +14,7 @@ import { largestBlockBytes, type Message, standardBlockBytes, WireError } from '
 import type { Block, PartialPiece } from './partial-piece.ts'
 import type { Asker } from './picker.ts'
 import { Pipeline } from './pipeline.ts'
+import type { Taker } from './suggester.ts'
 import type { Standing } from './trust.ts'
 import type { Tuning } from './tuning.ts'
 import type { Requester, ServedBlock } from './upload.ts'
@@ -21,6 +22,9 @@ import type { Wire } from './wire.ts'
 
 /** After a bad piece, by strikes. */
 const restMs = second
+
+/** Of its hints the latest count. */
+const suggestedKept = 16
 
 /** What a peer tells the swarm. Calls come in the middle of a chunk, `onTurn` after it. */
 export interface PeerEvents {
@@ -49,7 +53,7 @@ export interface PeerParts {
   readonly events: PeerEvents
 }
 
-export class Peer implements Asker, Customer, Requester, Standing {
+export class Peer implements Asker, Customer, Requester, Standing, Taker {
   readonly address: PeerAddress
   readonly direction: 'in' | 'out'
   readonly id: string
@@ -84,6 +88,8 @@ export class Peer implements Asker, Customer, Requester, Standing {
   current: PartialPiece | undefined
   held = 0
   barren = -1
+  /** Pieces that it would rather send than others; the latest last. */
+  readonly suggested: number[] = []
   undoubledAt = Number.NEGATIVE_INFINITY
   good = 0
   bytesIn = 0
@@ -140,6 +146,10 @@ export class Peer implements Asker, Customer, Requester, Standing {
     this.#restUntil = this.#now() + restMs * this.strikes
   }
 
+  get answerMs(): number {
+    return this.pipeline.answerMs
+  }
+
   asked(piece: number, unit: number): boolean {
     return this.pipeline.asked(piece, unit)
   }
@@ -177,6 +187,10 @@ export class Peer implements Asker, Customer, Requester, Standing {
     this.usefulAt = this.connection.saidAt
   }
 
+  suggest(piece: number): void {
+    this.connection.out.suggest(piece)
+  }
+
   refuse({ piece, begin, length }: Block): void {
     if (this.fast) this.connection.out.block('reject', piece, begin, length)
   }
@@ -199,6 +213,10 @@ export class Peer implements Asker, Customer, Requester, Standing {
         break
       case 'have':
         this.#have(message.piece)
+        break
+      case 'suggest':
+        this.suggested.push(message.piece)
+        if (this.suggested.length > suggestedKept) this.suggested.shift()
         break
       case 'bitfield':
         this.#inventory(parseInventory(this.has.length, message.bytes))
@@ -224,7 +242,7 @@ export class Peer implements Asker, Customer, Requester, Standing {
       case 'extended':
         this.#extended(message.id, message.payload)
         break
-      default: // keep-alive, hints, and what nobody has agreed on
+      default: // keep-alive, what is allowed while choked, and what nobody has agreed on
     }
   }
 

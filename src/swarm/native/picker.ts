@@ -3,7 +3,7 @@
  *
  *   1 go on        with the piece this peer is bringing
  *   2 adopt        a started piece whose bringer is gone or slow: finish what is begun
- *   3 start        the rarest piece it has (random among equally rare ones)
+ *   3 start        the rarest piece it has (among equally rare ones what it suggests, or a random one)
  *   4 help         with a piece that another peer is bringing, when nothing may be started
  *   5 double       end game: ask for blocks that others were asked for a while ago, so that the slowest does not decide the end
  *
@@ -27,6 +27,10 @@ export interface Asker extends Bringer {
   barren: number
   /** Nothing to ask for twice was found at this time; monotonic milliseconds. Written by the picker only. */
   undoubledAt: number
+  /** Pieces that it would rather send than others. Anything may be in there. */
+  readonly suggested: readonly number[]
+  /** How long it takes to answer a request. */
+  readonly answerMs: number
   /** A request for this unit is under way with it. */
   asked(piece: number, unit: number): boolean
 }
@@ -52,7 +56,10 @@ export interface PickerParts {
 }
 
 const mostRequests = 3
-/** In the end game a block that is under way for so long is asked of others, too; sooner, and every last block would come twice. */
+/**
+ * In the end game a block that is under way for so long, and for as long as the other peer takes to answer, is asked of that one, too;
+ * sooner, and every last block would come twice.
+ */
 export const overdueMs = 250
 /** To look for such blocks takes long, and finds none most of the time: a peer that is waiting for more to do has them looked for this often. */
 const doubleLookMs = 50
@@ -130,15 +137,21 @@ export class Picker {
 
   #start(asker: Asker): PartialPiece | undefined {
     if (asker.barren === this.#restored) return undefined
-    const piece = this.order.first(candidate => asker.has.has(candidate))
-    if (piece < 0) asker.barren = this.#restored
-    if (piece < 0 || (this.started.size >= this.#parts.mostStarted && !this.#makeRoom())) return undefined
+    const rarest = this.order.first(candidate => asker.has.has(candidate))
+    if (rarest < 0) asker.barren = this.#restored
+    if (rarest < 0 || (this.started.size >= this.#parts.mostStarted && !this.#makeRoom())) return undefined
+    const piece = this.#suggested(asker, rarest) ?? rarest
     const { length, memory } = this.#parts
     const partial = new PartialPiece(piece, length(piece), () => memory(piece), asker, this.#spoilt.has(piece))
     this.order.remove(piece)
     this.started.set(piece, partial)
     this.#open.add(partial)
     return this.#own(asker, partial)
+  }
+
+  #suggested({ suggested, has }: Asker, rarest: number): number | undefined {
+    const rare = (piece: number) => this.order.availability(piece) <= this.order.availability(rarest)
+    return suggested.find(piece => has.has(piece) && this.order.includes(piece) && rare(piece))
   }
 
   #own(asker: Asker, partial: PartialPiece): PartialPiece {
@@ -184,12 +197,13 @@ export class Picker {
   /** One unit at a time: it is the last of them that are wanted, and wasted when the other answer comes after all. */
   #double(asker: Asker, now: number): Block | undefined {
     if (now - asker.undoubledAt < doubleLookMs) return undefined
+    const then = now - overdueMs - asker.answerMs
     for (const partial of this.started.values()) {
       // What only this peer was asked for, it will not bring sooner for being asked again.
       if (partial.complete || partial.exclusive || (partial.owner === asker && !partial.shared)) continue
       if (!asker.has.has(partial.index)) continue
       const asked = (unit: number) => asker.asked(partial.index, unit)
-      const block = partial.double(unitBytes, mostRequests, now - overdueMs, now, asked)
+      const block = partial.double(unitBytes, mostRequests, then, now, asked)
       if (!block) continue
       partial.shared = true
       return block

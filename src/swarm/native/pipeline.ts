@@ -14,6 +14,8 @@ import { Rate } from './rate.ts'
 
 export interface Request extends Block {
   readonly partial: PartialPiece
+  /** When it was sent; monotonic milliseconds. */
+  readonly at: number
   lapsed: boolean
 }
 
@@ -26,6 +28,8 @@ const slackMs = 200
 /** A block should not occupy a slow peer longer than this, or it cannot be asked for anything else. */
 const blockMs = 100
 const lapsedKept = 512
+/** Of the latest answer in the typical time of one. */
+const freshness = 1 / 8
 /** Of the window. */
 const refillBelow = 0.75
 const unitsPerPiece = (16 * MiB) / unitBytes
@@ -42,6 +46,7 @@ export class Pipeline {
   readonly #timeoutMs: number
   #live = 0
   #roundTripMs = 0
+  #answerMs = 0
   /** The request that was sent when no other was under way: its answer tells the round trip without a queue. */
   #probe: { readonly request: Request; readonly at: number } | undefined
   /** When the silence began: at the last answer, or at the first request after a time without any. */
@@ -63,6 +68,11 @@ export class Pipeline {
   /** Times in a row that all requests lapsed. */
   get lapses(): number {
     return this.#lapses
+  }
+
+  /** How long an answer takes with what is under way: a request that is sent now will take as long. */
+  get answerMs(): number {
+    return this.#answerMs
   }
 
   get idle(): boolean {
@@ -89,7 +99,7 @@ export class Pipeline {
   }
 
   add(partial: PartialPiece, block: Block, now: number): void {
-    const request = { piece: block.piece, begin: block.begin, length: block.length, partial, lapsed: false }
+    const request = { piece: block.piece, begin: block.begin, length: block.length, partial, at: now, lapsed: false }
     if (this.#live === 0) {
       this.#waitingSince = now
       this.#probe = { request, at: now }
@@ -115,6 +125,7 @@ export class Pipeline {
     this.rate.add(length, now)
     this.#lapses = 0
     this.#waitingSince = now
+    this.#answerMs += (now - request.at - this.#answerMs) * freshness
     if (this.#probe?.request === request) this.#roundTripMs = now - this.#probe.at
     return request
   }

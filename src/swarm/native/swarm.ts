@@ -22,6 +22,7 @@ import type { Block } from './partial-piece.ts'
 import { Peer, type PeerEvents } from './peer.ts'
 import { PeerBook } from './peer-book.ts'
 import { Roster } from './roster.ts'
+import { Suggester } from './suggester.ts'
 import type { Tuning } from './tuning.ts'
 import { queueLimit, Uploads } from './upload.ts'
 import type { Wire } from './wire.ts'
@@ -57,6 +58,7 @@ export class NativeSwarm implements Swarm, PeerEvents {
   readonly #dialer: Dialer
   readonly #download: Download
   readonly #uploads: Uploads
+  readonly #suggester: Suggester
   readonly #announcer: Announcer
   readonly #completion: Completion
   readonly #tick: NodeJS.Timeout
@@ -99,6 +101,12 @@ export class NativeSwarm implements Swarm, PeerEvents {
       onFault: error => this.#fail(error),
     })
     this.#uploads = new Uploads(store, parts.limits.lan_up)
+    this.#suggester = new Suggester({
+      pieces: store.pieces,
+      pieceLength: store.layout.pieceLength,
+      availability: piece => this.#download.picker.order.availability(piece),
+      random: parts.random,
+    })
     this.#announcer = new Announcer(this.#roster)
     this.#completion = new Completion(store)
     this.#unlisten = store.onPiece(piece => this.#stored(piece))
@@ -149,6 +157,7 @@ export class NativeSwarm implements Swarm, PeerEvents {
 
   onHave(peer: Peer, piece: number): void {
     this.#download.have(peer, piece)
+    this.#suggester.taken(peer, piece)
   }
 
   onBlock(peer: Peer, piece: number, begin: number, block: Uint8Array): void {
@@ -168,6 +177,7 @@ export class NativeSwarm implements Swarm, PeerEvents {
   }
 
   onRequest(peer: Peer, block: Block): void {
+    this.#suggester.taken(peer, block.piece)
     if (peer.choked) peer.refuse(block)
     else this.#uploads.request(peer, block)
   }
@@ -181,6 +191,7 @@ export class NativeSwarm implements Swarm, PeerEvents {
     this.#download.fill(peer)
     if (peer.connection.talking) this.#announcer.tell(peer)
     if (this.#unjudged) this.#giveSlots()
+    if (this.#parts.store.have.complete) this.#suggester.tend(peer)
     this.#uploads.pump()
   }
 
@@ -193,6 +204,7 @@ export class NativeSwarm implements Swarm, PeerEvents {
     this.#roster.delete(peer)
     this.#download.gone(peer)
     this.#uploads.forget(peer)
+    this.#suggester.gone(peer)
     this.#unjudged = true
     if (peer.direction === 'in') return
     const useful = peer.usefulAt > peer.connectedAt || now - peer.connectedAt > minute

@@ -12,7 +12,13 @@ const [ann, ben, eve] = ['ann', 'ben', 'eve'].map(peer) as [
 
 /** A piece of three units: for each, who brought it and what. */
 function piece(index: number, ...units: [ReturnType<typeof peer>, number][]): PartialPiece {
-  const partial = new PartialPiece(index, units.length * unitBytes, () => Buffer.alloc(units.length * unitBytes), ann, false)
+  const partial = new PartialPiece(
+    index,
+    units.length * unitBytes,
+    () => Buffer.alloc(units.length * unitBytes),
+    ann,
+    false,
+  )
   for (const [unit, [from, fill]] of units.entries())
     partial.fill(unit * unitBytes, Buffer.alloc(unitBytes, fill), from)
   return partial

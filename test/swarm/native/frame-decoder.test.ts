@@ -25,7 +25,7 @@ describe('round trip', () => {
         ...(['keepAlive', 'choke', 'unchoke', 'interested', 'notInterested', 'haveAll', 'haveNone'] as const),
       )
       .map(type => ({ type })),
-    index.map(piece => ({ type: 'have' as const, piece })),
+    index.chain(piece => fc.constantFrom('have' as const, 'suggest' as const).map(type => ({ type, piece }))),
     fc.uint8Array({ minLength: 3, maxLength: 3 }).map(bytes => ({ type: 'bitfield' as const, bytes })),
     fc
       .constantFrom('request' as const, 'cancel' as const, 'reject' as const)
@@ -192,6 +192,8 @@ function encode(message: Message): Buffer {
     case 'piece':
       return Buffer.concat([pieceHead(message.piece, message.begin, message.block.length), message.block])
     case 'suggest':
+      writer.suggest(message.piece)
+      break
     case 'allowedFast':
     case 'ignored':
       throw new Error(`unreachable: we never send ${message.type}`)

@@ -16,6 +16,8 @@ class FakePeer implements Asker {
   held = 0
   barren = -1
   undoubledAt = Number.NEGATIVE_INFINITY
+  answerMs = 0
+  suggested: number[] = []
   readonly host: string
   readonly has: Bitfield
   readonly requests: { block: Block; partial: PartialPiece }[] = []
@@ -113,12 +115,24 @@ describe('rules', () => {
     expect(ann.ask(picker)).toMatchObject({ begin: 3 * unitBytes })
   })
 
+  test('a suggestion decides among equally rare pieces, and only there', () => {
+    const { picker, peer } = lab(8)
+    const ann = peer('ann')
+    peer('ben', 5)
+    ann.suggested = [9, 2 ** 32 - 1, 5, 3]
+    expect(ann.ask(picker, ownOnly, pieceUnits)).toMatchObject({ piece: 3 })
+    ann.suggested = [3]
+    expect([0, 1, 2, 4, 6, 7]).toContain(ann.ask(picker, ownOnly, pieceUnits)!.piece)
+  })
+
   test('what is not overdue comes once', () => {
     const { picker, peer } = lab(1)
     const [ann, ben] = [peer('ann'), peer('ben')]
     ann.ask(picker, everything, pieceUnits)
-    expect(picker.next(ben, unitBytes, now + overdueMs, everything)).toBeUndefined()
-    expect(picker.next(ben, unitBytes, now + 2 * overdueMs, everything)).toMatchObject({ begin: 0 })
+    ben.answerMs = 400
+    expect(picker.next(ben, unitBytes, now + overdueMs + ben.answerMs, everything)).toBeUndefined()
+    ben.answerMs = 0
+    expect(picker.next(ben, unitBytes, now + 3 * overdueMs, everything)).toMatchObject({ begin: 0 })
   })
 
   test('a piece that several spoilt comes whole from one', () => {
