@@ -124,23 +124,24 @@ async function foreignFlow(mbit: number, limitMbit: number): Promise<Figure[]> {
 }
 
 /** What a stranger's one connection gets of the line in a span, beside a branch that distributes without a limit, and alone. */
-async function unlimitedBeside(nodes: number, origin?: Record<string, unknown>): Promise<Figure[]> {
-  const spanSeconds = 10
-  return BenchBranch.with({ nodes, ...(origin && { origin }) }, async branch => {
+async function unlimitedBeside(plan: Omit<Parameters<typeof BenchBranch.with>[0], 'nodes'> = {}): Promise<Figure[]> {
+  const spanSeconds = 8
+  return BenchBranch.with({ nodes, ...plan }, async branch => {
     const { lab } = branch.company
-    const url = `${await serveFiles(lab.origin, await branch.source(60 * MiB))}/targets/daily.cvd`
+    const url = `${await serveFiles(lab.origin, await branch.source(40 * MiB))}/targets/daily.cvd`
     // Ends by its time: whoever asks for the exit code, asks the shell.
     const curl = `curl -s -o /dev/null -m ${spanSeconds} -w '%{size_download}' ${url} || true`
     const received = async () => Number(await lab.branches[0]!.router.run('sh', '-c', curl))
     const alone = await received()
-    const distribution = branch.distribute(40 * MiB)
+    const quiet = await branch.distribute(24 * MiB)
+    const distribution = branch.distribute(28 * MiB)
     await delay(2 * second) // the deal is under way
     const kept = (await received()) / alone
     const { whole, lineSeconds, busy } = await distribution
     return [
-      { name: "a stranger's bytes alone / beside the distribution", value: 1 / kept },
-      { name: 'share of the line that a stranger keeps', value: kept },
-      { name: 'last node whole / the line alone', value: whole.at(-1)! / lineSeconds },
+      { name: "a stranger's bytes beside the distribution / alone", value: kept },
+      { name: 'last node whole / the line alone, with the stranger', value: whole.at(-1)! / lineSeconds },
+      { name: 'the same without a stranger', value: quiet.whole.at(-1)! / quiet.lineSeconds },
       { name: 'processors busy', value: busy },
     ]
   })
@@ -160,8 +161,12 @@ export const mannersRows: Readonly<Record<string, Row>> = {
     run: () => foreignFlow(20, 10),
   },
   'foreign-unlimited': {
-    about: `the same without any limit: one connection of a stranger beside those of ${nodes} nodes, 5 seats`,
-    run: () => unlimitedBeside(nodes),
+    about: `without any limit: one connection of a stranger beside those of ${nodes} nodes, 5 seats, a line of 20 Mbit/s`,
+    run: () => unlimitedBeside(),
+  },
+  'foreign-spare': {
+    about: 'the same with `wan_connections = 3` at each node',
+    run: () => unlimitedBeside({ node: () => ({ limits: { wan_connections: 3 } }) }),
   },
   'ping-node': {
     about: `the same, with a limit of 2 Mbit/s at each of five seats instead`,
