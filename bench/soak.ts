@@ -13,6 +13,7 @@ import { parseArgs } from 'node:util'
 import { type Stoppable, stopAll } from '../src/core/lifecycle.ts'
 import { MiB, minute, second } from '../src/core/units.ts'
 import { compareTrees } from './demo/compare-trees.ts'
+import { main } from './main.ts'
 import { seededRandom } from './seeded-random.ts'
 import { SoakSite } from './soak/site.ts'
 import { judgeGrowth, Watch } from './soak/watch.ts'
@@ -158,28 +159,13 @@ async function leaveSparedAlone({ nodes, line }: SoakSite): Promise<void> {
   await line.stop()
 }
 
-async function main(args: readonly string[]): Promise<number> {
-  let options: Options | undefined
-  try {
-    options = readArguments(args)
-  } catch (error) {
-    if (!(error instanceof TypeError)) throw error
-    console.error(`soak: ${error.message}\n\n${usage}`)
-    return 2
-  }
-  if (!options) {
-    process.stdout.write(usage)
-    return 0
-  }
-  const interrupted = new AbortController()
-  for (const name of ['SIGINT', 'SIGTERM'] as const)
-    process.once(name, () => interrupted.abort(new Error(`stopped by ${name}`)))
+async function run(options: Options, signal: AbortSignal): Promise<number> {
   const home = await mkdtemp(join(tmpdir(), 'sigmesh-soak-'))
   const started: Stoppable[] = []
   console.log(`seed ${options.seed}`)
   let wrong: string[]
   try {
-    wrong = await soak(options, home, started, interrupted.signal)
+    wrong = await soak(options, home, started, signal)
   } catch (error) {
     wrong = [error instanceof Error ? error.message : String(error)]
   } finally {
@@ -193,4 +179,4 @@ async function main(args: readonly string[]): Promise<number> {
 }
 
 // All that was started is stopped; a line that is still being taken down must not keep a failed soak from ending.
-process.exit(await main(process.argv.slice(2)))
+process.exit(await main({ name: 'soak', usage, read: readArguments, run }))

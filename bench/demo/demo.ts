@@ -12,6 +12,7 @@ import { basename, dirname, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { systemClock } from '../../src/core/clock.ts'
 import { type Stoppable, stopAll } from '../../src/core/lifecycle.ts'
+import { main } from '../main.ts'
 import { freePort, sigmesh, startDaemon } from '../processes.ts'
 import { openWanLink, type WanLink } from '../wan-link.ts'
 import { compareTrees } from './compare-trees.ts'
@@ -201,31 +202,4 @@ async function lookAround(home: string, nodes: readonly DemoNode[], signal: Abor
   })
 }
 
-/** Also when interrupted, or when nobody reads any more (`npm run demo | head`), everything is taken down first. */
-async function main(args: readonly string[]): Promise<number> {
-  let options: DemoOptions | undefined
-  try {
-    options = readArguments(args)
-  } catch (error) {
-    if (!(error instanceof TypeError)) throw error
-    console.error(`demo: ${error.message}\n\n${usage}`)
-    return 2
-  }
-  if (!options) {
-    process.stdout.write(usage)
-    return 0
-  }
-  const interrupted = new AbortController()
-  for (const name of ['SIGINT', 'SIGTERM'] as const)
-    process.once(name, () => interrupted.abort(new Error(`stopped by ${name}`)))
-  process.stdout.on('error', () => interrupted.abort(new Error('nobody reads the output')))
-  process.stderr.on('error', () => {})
-  try {
-    return await runDemo(options, interrupted.signal)
-  } catch (error) {
-    console.error(`demo: ${error instanceof Error ? error.message : error}`)
-    return 1
-  }
-}
-
-process.exitCode = await main(process.argv.slice(2))
+process.exitCode = await main({ name: 'demo', usage, read: readArguments, run: runDemo })

@@ -1,8 +1,8 @@
 /** aria2c, from Debian. It learns its peers from a tracker, and tells by its hook when it is complete. */
-import { copyFile, watch, writeFile } from 'node:fs/promises'
+import { copyFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { startPeerList } from '../../test/support/peer-list.ts'
-import { Child, type Contender, type Member, type MemberOptions, withAnnounce } from './processes.ts'
+import { Child, type Contender, completionHook, type Member, type MemberOptions, withAnnounce } from './processes.ts'
 
 const quiet = ['--no-conf', '--enable-dht=false', '--enable-dht6=false', '--bt-enable-lpd=false', '--disable-ipv6=true']
 const lasting = ['--seed-ratio=0', '--file-allocation=none', '--summary-interval=0', '--check-integrity=true']
@@ -14,9 +14,7 @@ export const aria2: Contender = {
     const tracker = await startPeerList(role === 'seed' ? [] : peers)
     const torrent = join(directory, 'payload.torrent')
     await writeFile(torrent, withAnnounce(payload.metainfo, tracker.url))
-    const hook = join(directory, 'hook')
-    await writeFile(hook, '#!/bin/sh\n: > "$(dirname "$0")/complete"\n', { mode: 0o700 })
-    const complete = appears(directory, 'complete')
+    const { hook, complete } = await completionHook(directory)
     const options = [`--listen-port=${address.port}`, `--dir=${directory}`, `--on-bt-download-complete=${hook}`]
     const child = new Child('aria2c', [...quiet, ...lasting, ...options, torrent])
     await child.heard(/listening on TCP/)
@@ -31,8 +29,4 @@ export const aria2: Contender = {
       },
     }
   },
-}
-
-async function appears(directory: string, name: string): Promise<void> {
-  for await (const { filename } of watch(directory)) if (filename === name) return
 }

@@ -2,6 +2,8 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import { watch, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Stoppable } from '../../src/core/lifecycle.ts'
 import type { PeerAddress } from '../../src/swarm/engine.ts'
@@ -80,6 +82,17 @@ export class Child implements Stoppable {
     this.process.kill('SIGKILL')
     await once(this.process, 'exit')
   }
+}
+
+/** A script for clients that run one when they have everything. @returns Its path, and what resolves when it has run. */
+export async function completionHook(directory: string): Promise<{ hook: string; complete: Promise<void> }> {
+  const hook = join(directory, 'hook')
+  await writeFile(hook, '#!/bin/sh\n: > "$(dirname "$0")/complete"\n', { mode: 0o700 })
+  return { hook, complete: appears(directory, 'complete') }
+}
+
+async function appears(directory: string, name: string): Promise<void> {
+  for await (const { filename } of watch(directory)) if (filename === name) return
 }
 
 const ticksPerSecond = 100

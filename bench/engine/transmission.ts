@@ -2,12 +2,20 @@
  * transmission-cli, from Debian. It takes no peers on loopback addresses, so it listens at another address of this machine; it learns
  * its peers from a tracker, and runs a script when it is complete.
  */
-import { copyFile, mkdir, watch, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, writeFile } from 'node:fs/promises'
 import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { startPeerList } from '../../test/support/peer-list.ts'
-import { Child, type Contender, listensOn, type Member, type MemberOptions, withAnnounce } from './processes.ts'
+import {
+  Child,
+  type Contender,
+  completionHook,
+  listensOn,
+  type Member,
+  type MemberOptions,
+  withAnnounce,
+} from './processes.ts'
 
 const settings = {
   'dht-enabled': false, // with it, it waits half a minute for a name server
@@ -34,10 +42,8 @@ export const transmission: Contender = {
     const config = join(directory, 'config')
     await mkdir(config)
     await writeFile(join(config, 'settings.json'), JSON.stringify(settings))
-    const script = join(directory, 'done')
-    await writeFile(script, `#!/bin/sh\n: > "${join(directory, 'complete')}"\n`, { mode: 0o700 })
-    const complete = appears(directory, 'complete')
-    const options = ['-M', '-et', '-p', `${address.port}`, '-g', config, '-w', directory, '-f', script]
+    const { hook, complete } = await completionHook(directory)
+    const options = ['-M', '-et', '-p', `${address.port}`, '-g', config, '-w', directory, '-f', hook]
     const child = new Child('transmission-cli', [...options, torrent], 'ignore')
     while (!listensOn(address)) await delay(10)
     // What it has is checked in the background, and it says so on a screen only: give it the time.
@@ -53,8 +59,4 @@ export const transmission: Contender = {
       },
     }
   },
-}
-
-async function appears(directory: string, name: string): Promise<void> {
-  for await (const { filename } of watch(directory)) if (filename === name) return
 }

@@ -1,7 +1,9 @@
 /**
  * The laboratory by hand: `npm run netlab -- --help`. It stands until Ctrl-C.
  */
+import { once } from 'node:events'
 import { parseArgs } from 'node:util'
+import { main } from '../main.ts'
 import { Lab } from './lab.ts'
 import { sweep } from './namespaces.ts'
 
@@ -42,6 +44,7 @@ function number(flag: string, text: string, least: number): number {
 
 function readWords(args: string[]) {
   const { values } = parseArgs({ args, options })
+  if (values.help) return undefined
   const branch = {
     hosts: number('hosts', values.hosts, 1),
     line: {
@@ -68,30 +71,16 @@ function describe({ origin, branches }: Lab): string {
   ].join('\n')
 }
 
-async function main(): Promise<number> {
-  let words: ReturnType<typeof readWords>
-  try {
-    words = readWords(process.argv.slice(2))
-  } catch (error) {
-    console.error(`netlab: ${error instanceof Error ? error.message : error}\n\n${usage}`)
-    return 2
-  }
-  if (words.help) {
-    process.stdout.write(usage)
-    return 0
-  }
-  const stopped = new Promise(resolve => {
-    for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(name, resolve)
-  })
-  if (words.sweep) {
+async function run({ sweep: sweeps, plan }: NonNullable<ReturnType<typeof readWords>>, signal: AbortSignal) {
+  if (sweeps) {
     console.log(`taken away: ${(await sweep()).join(' ') || 'nothing'}`)
     return 0
   }
-  const lab = await Lab.open(words.plan)
+  const lab = await Lab.open(plan)
   try {
     console.log(describe(lab))
     const busy = setInterval(() => {}, 1 << 30) // keeps the process until the signal
-    await stopped
+    if (!signal.aborted) await once(signal, 'abort')
     clearInterval(busy)
   } finally {
     await lab.stop()
@@ -99,4 +88,4 @@ async function main(): Promise<number> {
   return 0
 }
 
-process.exitCode = await main()
+process.exitCode = await main({ name: 'netlab', usage, read: readWords, run })

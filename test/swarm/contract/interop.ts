@@ -1,21 +1,20 @@
 /** Real clients: what we call BitTorrent has to be what the others call so. */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
+import { describe, expect } from 'vitest'
 import { MiB } from '../../../src/core/units.ts'
 import type { PeerAddress } from '../../../src/swarm/engine.ts'
 import { type ArtifactFixture, makeArtifact, withAnnounce } from '../../support/artifact.ts'
+import { needs } from '../../support/needs.ts'
 import { startPeerList } from '../../support/peer-list.ts'
 import { type Case, holdsExactly, type Lab } from './lab.ts'
 
 export function interop(run: Case): void {
-  describe('aria2c', () => {
-    if (!hasAria2() && process.env.CI !== 'true') return test.skip('aria2c is not installed here', () => {})
-
+  describe.skipIf(!needs('aria2c'))('aria2c', () => {
     run('aria2c fetches from us', async lab => {
       const fixture = makeArtifact({ length: 3 * MiB + 5 })
       const seeder = await lab.member(fixture, 'all')
@@ -36,15 +35,6 @@ export function interop(run: Case): void {
       holdsExactly(leecher, fixture)
     })
   })
-}
-
-function hasAria2(): boolean {
-  try {
-    execFileSync('aria2c', ['--version'], { stdio: 'ignore' })
-    return true
-  } catch {
-    return false
-  }
 }
 
 interface Aria {
