@@ -19,6 +19,8 @@ export class Session {
   readonly time: number
   readonly rules: Rules
   #state: TrustState
+  /** What `trusted` has found, by name: the walk asks for the same files in several places. */
+  readonly #read = new Map<string, { bytes: Uint8Array; role: RoleKeys; file: SignedFile<unknown> | undefined }>()
 
   /** @param now The fixed start time of spec 5.1, ms since 1970. */
   constructor(state: TrustState, now: number, rules: Rules = ourRules) {
@@ -60,7 +62,12 @@ export class Session {
    */
   trusted<K extends Kind>(kind: K, name: string, role: RoleKeys): SignedFile<BodyOf<K>> | undefined {
     const bytes = this.#state.files.get(name)
-    return bytes && unlessRefused(() => this.verify(kind, name, bytes, role))
+    if (!bytes) return undefined
+    const known = this.#read.get(name)
+    if (known?.bytes === bytes && known.role === role) return known.file as SignedFile<BodyOf<K>> | undefined
+    const file = unlessRefused(() => this.verify(kind, name, bytes, role))
+    this.#read.set(name, { bytes, role, file })
+    return file
   }
 
   /** Shape and signatures. @throws TrustError `metadata_malformed` | `metadata_unsigned`. */

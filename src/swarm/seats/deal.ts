@@ -324,13 +324,17 @@ export class Deal {
     return Math.min(2 * second, this.#rules.leaseMs / 3)
   }
 
-  /** A seat asks again when about half of its run is done: soon enough that its line does not idle. */
+  /**
+   * A seat asks again when about half of its run is done: soon enough that its line does not idle. Towards the end there may be nothing to
+   * do for it but to take over what others are late with; then a few times a piece: on a thin line, words would be in the pieces' way.
+   */
   #nextMs(lease: Lease | undefined, now: number): number {
     if (!lease) return now < this.#listenUntil ? this.#listenUntil - now : this.#seatlessMs
     const renewMs = Math.min(second, this.#rules.leaseMs / 3)
     if (lease.rate === 0) return renewMs
+    const pieceMs = lease.usualPieceMs(this.layout.pieceLength)
     const ahead = lease.unfinished.size - Math.max(1, Math.floor(lease.lastRun / 2))
-    return Math.max(soonestMs, Math.min(renewMs, (ahead * this.layout.pieceLength) / lease.rate))
+    return Math.min(renewMs, Math.max(soonestMs, pieceMs / 4, ahead * pieceMs))
   }
 
   #answer(lease: Lease | undefined, nextMs: number): SeatAnswer {

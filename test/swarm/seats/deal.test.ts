@@ -48,6 +48,16 @@ describe('who gets a seat', () => {
     expect(seats.flatMap(({ pieces }) => pieces).sort()).toEqual([0, 1, 2, 3, 4])
   })
 
+  test.each([
+    ['a thin line: not many times a piece', 8000, 1000],
+    ['a fast line: soon', 200, 50],
+  ])('all is dealt, and a seat that is through waits for what others may leave it. %s', (_, pieceMs, nextMs) => {
+    const { ask } = site(5)
+    const [first] = ['a', 'b', 'c', 'd', 'e'].map(node => ask(node, 0).pieces)
+    for (let at = 0; at < pieceMs; at += 1000) for (const node of ['a', 'b', 'c', 'd', 'e']) ask(node, at)
+    expect(ask('a', pieceMs, first)).toMatchObject({ pieces: [], nextMs })
+  })
+
   test('an answer is lost: asking again gives the same seat and the same pieces', () => {
     const { ask } = site(40)
     expect(ask('a', 500)).toEqual({ ...ask('a', 400), nextMs: expect.any(Number) })
