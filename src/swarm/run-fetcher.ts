@@ -3,6 +3,7 @@
  * very byte, later. It ends early where a piece is no longer wanted; the bytes that came for such a piece are wasted, and counted.
  */
 import { type Artifact, pieceSize } from '../core/artifact.ts'
+import type { Clock } from '../core/clock.ts'
 import { ContentError } from '../core/errors.ts'
 import type { PieceStore } from '../core/piece-store.ts'
 import { second } from '../core/units.ts'
@@ -21,14 +22,24 @@ export interface FetchParts {
   readonly path: string
   readonly store: PieceStore
   readonly limiter: Limiter
+  readonly clock: Pick<Clock, 'monotonic'>
 }
 
-/** A run under way. */
+/** A run under way. Times are monotonic. */
 interface Stream {
   readonly run: Run
   readonly cutter: PieceCutter
   readonly unwanted: AbortController
+  readonly end: number
+  readonly startedAt: number
+  heardAt: number
+  received: number
 }
+
+/** What is left of a run at its pace: longer than a round trip and the start of a connection that has rested. */
+const endingMs = 0.4 * second
+/** A run that brings nothing for so long holds up no other. */
+const hungMs = 2 * second
 
 export class RunFetcher {
   /** Artifact bytes that came over the WAN. */
@@ -58,10 +69,12 @@ export class RunFetcher {
    *   piece wrong; the StoreError of the disk. An aborted `signal` rejects with its own reason.
    */
   async fetch(run: Run, signal: AbortSignal, onBytes: () => void): Promise<void> {
-    const { client, artifact, path, limiter } = this.#parts
+    const { client, artifact, path, limiter, clock } = this.#parts
     const cutter = new PieceCutter(artifact, run.first, this.#takeBegun(run.first))
-    const stream: Stream = { run, cutter, unwanted: new AbortController() }
     const range = { start: cutter.position, end: run.last * artifact.pieceLength + pieceSize(artifact, run.last) }
+    const startedAt = clock.monotonic()
+    const about = { run, cutter, end: range.end, startedAt, heardAt: startedAt, received: 0 }
+    const stream: Stream = { ...about, unwanted: new AbortController() }
     const ended = AbortSignal.any([signal, stream.unwanted.signal])
     this.#streams.add(stream)
     try {
@@ -71,6 +84,8 @@ export class RunFetcher {
         idleTimeoutMs,
         onChunk: async chunk => {
           this.received += chunk.length
+          stream.received += chunk.length
+          stream.heardAt = clock.monotonic()
           onBytes()
           let bad: ContentError | undefined
           for (const { piece, bytes } of cutter.push(chunk)) bad = (await this.#put(piece, bytes)) ?? bad
@@ -86,6 +101,19 @@ export class RunFetcher {
       this.#streams.delete(stream)
       this.#keepBegun(cutter.broken())
     }
+  }
+
+  /**
+   * Is a run under way that is not about to end? The next one waits for that: pieces begun side by side would all come later, and what is
+   * begun and then left to another seat crosses the line twice.
+   */
+  get busy(): boolean {
+    const now = this.#parts.clock.monotonic()
+    return [...this.#streams].some(stream => {
+      if (now - stream.heardAt >= hungMs) return false
+      const left = stream.end - stream.cutter.position
+      return left * (now - stream.startedAt) > stream.received * endingMs
+    })
   }
 
   /** Something was stored, dealt or taken away: end the runs that have come to a piece nobody wants from us. */

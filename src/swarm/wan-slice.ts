@@ -3,8 +3,8 @@
  * puts each piece into the store, where the LAN swarm takes it from.
  *
  *   ask    POST /v1/seats, again every `nextMs`, and sooner when less than half of the last run is left
- *   fetch  two lanes; each takes the next run of dealt pieces and gets it as one long byte range. While one lane ends its run, the
- *          other has begun the next, so the line never waits for a round trip
+ *   fetch  two lanes; each takes the next run of dealt pieces and gets it as one long byte range. When one lane is about to end its run, the
+ *          other begins the next, so the line never waits for a round trip
  *   elect  no answer about seats for a while: what the neighbours' ranking gives to this node is fetched without a lease, for where the
  *          payload is still to be had (seats/election.ts). The first answer ends that
  *   hold   when the store is complete, `want: false` says so, and again from time to time for as long as this node serves
@@ -61,6 +61,8 @@ export interface SeatHolder extends Stoppable {
 }
 
 const lanes = 2
+/** How often a lane looks whether the run under way still moves. */
+const lookMs = second
 /** One bad copy may be a broken proxy's; the third is what the origin has. */
 const mostMismatches = 3
 /** Whatever the origin says about when to speak again: never without a pause, and rarely when there is no news. */
@@ -144,6 +146,11 @@ class Holder implements SeatHolder {
     this.#stalledSince = this.#parts.clock.monotonic()
   }
 
+  #bytesCame(): void {
+    this.#moved()
+    if (!this.#fetcher.busy) this.#changed.ring()
+  }
+
   /** The asker: goes on for ever, first as one who wants, then as one who holds. */
   async #ask(stopped: AbortSignal): Promise<void> {
     const { store, clock, random, log } = this.#parts
@@ -219,13 +226,17 @@ class Holder implements SeatHolder {
 
   /** Fetch a run, or wait for one to come. @returns How long to pause before the next. */
   async #nextRun(backoff: Backoff, stopped: AbortSignal): Promise<number> {
-    const run = this.#slice.claim()
+    const { store, clock } = this.#parts
+    const isTime = () => store.have.complete || (this.#slice.hasRun() && !this.#fetcher.busy)
+    const run = isTime() ? this.#slice.claim() : undefined
     if (!run) {
-      await this.#changed.heard(stopped, () => this.#parts.store.have.complete || this.#slice.hasRun())
+      // A run that hangs rings no bell.
+      if (this.#slice.hasRun()) await this.#changed.heardWithin(lookMs, clock, stopped, isTime)
+      else await this.#changed.heard(stopped, isTime)
       return 0
     }
     try {
-      await this.#fetcher.fetch(run, stopped, () => this.#moved())
+      await this.#fetcher.fetch(run, stopped, () => this.#bytesCame())
       backoff.reset()
       this.#fetchError = undefined
       return 0

@@ -23,7 +23,10 @@ test('pieces that were dealt away while an earlier one of the same chunk was sto
     fetchRange: async (_: string, { start, end }: { start: number; end: number }, __: number, options: RangeOptions) =>
       options.onChunk(content.subarray(start, end)),
   }
-  const fetcher = new RunFetcher({ client, artifact, path: '/x', store, limiter: new Limiter() }, slice)
+  const fetcher = new RunFetcher(
+    { client, artifact, path: '/x', store, limiter: new Limiter(), clock: systemClock },
+    slice,
+  )
   await fetcher.fetch(slice.claim()!, new AbortController().signal, () => {})
   expect([...store.have.pieces()]).toEqual([0, 2])
   expect(fetcher).toMatchObject({ received: 4 * pieceLength, wasted: 2 * pieceLength })
@@ -39,7 +42,10 @@ test('what many broken runs leave behind is bounded', async () => {
       throw new Error('cut')
     },
   }
-  const fetcher = new RunFetcher({ client, artifact, path: '/x', store, limiter: new Limiter() }, slice)
+  const fetcher = new RunFetcher(
+    { client, artifact, path: '/x', store, limiter: new Limiter(), clock: systemClock },
+    slice,
+  )
   for (const piece of [0, 1, 2, 3]) {
     const run = fetcher.fetch({ first: piece, last: piece }, new AbortController().signal, () => {})
     await expect(run).rejects.toThrow('cut')
@@ -64,7 +70,47 @@ test('a run that came to its end is not ended by force, so its connection can be
       ended = options.signal?.aborted
     },
   }
-  const fetcher = new RunFetcher({ client, artifact, path: '/x', store, limiter: new Limiter() }, slice)
+  const fetcher = new RunFetcher(
+    { client, artifact, path: '/x', store, limiter: new Limiter(), clock: systemClock },
+    slice,
+  )
   await fetcher.fetch(slice.claim()!, new AbortController().signal, () => {})
   expect(ended).toBe(false)
+})
+
+test('the next run is not begun beside one that has long to go, but before that one ends, and beside one that hangs', async () => {
+  const store = MemoryPieceStore.of(fixture)
+  let now = 0
+  const clock = { now: () => now, monotonic: () => now }
+  const slice = new Slice(artifact, store.have, clock)
+  slice.deal({ seat: 'a', leaseMs: 60_000, pieces: [0, 1, 2, 3] })
+  const busy: boolean[] = []
+  const client = {
+    fetchRange: async (
+      _: string,
+      { start, end }: { start: number; end: number },
+      __: number,
+      options: RangeOptions,
+    ) => {
+      busy.push(fetcher.busy)
+      for (let at = start; at < end; at += pieceLength / 2) {
+        now += 500
+        await options.onChunk(content.subarray(at, at + pieceLength / 2))
+        busy.push(fetcher.busy)
+        if (at >= pieceLength) {
+          now += 5000
+          busy.push(fetcher.busy)
+          throw new Error('cut')
+        }
+      }
+    },
+  }
+  const parts = { client, artifact, path: '/x', store, limiter: new Limiter(), clock }
+  const fetcher = new RunFetcher(parts, slice)
+  await expect(fetcher.fetch({ first: 0, last: 3 }, new AbortController().signal, () => {})).rejects.toThrow('cut')
+  expect(busy).toEqual([true, true, true, true, false])
+  expect(fetcher.busy).toBe(false)
+  busy.length = 0
+  await fetcher.fetch({ first: 0, last: 0 }, new AbortController().signal, () => {})
+  expect(busy).toEqual([true, true, false])
 })
