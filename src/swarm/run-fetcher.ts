@@ -112,7 +112,7 @@ export class RunFetcher {
     return [...this.#streams].some(stream => {
       if (now - stream.heardAt >= hungMs) return false
       const left = stream.end - stream.cutter.position
-      return left * (now - stream.startedAt) > stream.received * endingMs
+      return left * (now - stream.startedAt) >= stream.received * endingMs
     })
   }
 
