@@ -85,7 +85,7 @@ describe('the rules can fail', () => {
     ['I/O in core by the old name', 'src/core/x.ts', "import fs from 'fs'", 'core does no I/O'],
     ['I/O in signing', 'src/signing/x.ts', "import { createServer } from 'node:net'", 'signing does no I/O'],
     ['a clock in signing', 'src/signing/x.ts', 'const now = Date.now()', 'signing has no clock'],
-    ['network in store', 'src/store/x.ts', "import 'node:http'", 'store has no network'],
+    ['network in store', 'src/store/x.ts', "import 'node:https'", 'store has no network'],
     [
       'minting the proof elsewhere',
       'src/install/x.ts',
@@ -110,6 +110,7 @@ describe('the rules can fail', () => {
       "export { markVerified } from '../core/verified.ts'",
       'may mint Verified',
     ],
+    ['the heavy way to HTTP', 'src/daemon/x.ts', "import { createServer, type Server } from 'node:http'", 'comes from'],
     ['a file too long', 'src/core/x.ts', '\n'.repeat(longestFileLines + 1), 'lines are more than'],
   ])('%s', (_, path, text, complaint) => {
     expect(violations([parseSource(path, text)])).toEqual([expect.stringContaining(complaint)])
@@ -139,6 +140,18 @@ describe('the rules can fail', () => {
     ]
     expect(violations(chain)).toEqual(['src/signing/private-key.ts: within reach of the node, by src/signing/b.ts'])
     expect(reachable(chain, ['src/signing/b.ts']).size).toBe(2)
+  })
+
+  test('a package that an idle node would load for nothing, by a way around a corner', () => {
+    const chain = (way: string) => [
+      parseSource('src/daemon/node.ts', way),
+      parseSource('src/swarm/webtorrent/engine.ts', "import WebTorrent from 'webtorrent'"),
+    ]
+    expect(violations(chain("import '../swarm/webtorrent/engine.ts'"))).toEqual([
+      'src/swarm/webtorrent/engine.ts: webtorrent would be loaded by every idle node',
+    ])
+    expect(violations(chain("await import('../swarm/webtorrent/engine.ts')"))).toEqual([])
+    expect(violations(chain("import type { A } from '../swarm/webtorrent/engine.ts'"))).toEqual([])
   })
 
   test('a cycle, and none when one side is only a type', () => {

@@ -2,7 +2,6 @@
  * The CLI's end of the control socket. What the daemon answers is parsed like anything else from outside: bounded, then by schema,
  * since daemon and CLI may be of different versions.
  */
-import { request } from 'node:http'
 import { ControlError } from '../core/errors.ts'
 import { z } from '../core/schema.ts'
 import { second } from '../core/units.ts'
@@ -23,6 +22,7 @@ import {
   type ReachList,
   reachList,
 } from '../daemon/status.ts'
+import { request } from '../swarm/node-http.ts'
 
 /** Below the 10 s that Nagios gives a plugin. */
 const answerTimeoutMs = 5 * second

@@ -6,12 +6,13 @@
  * without a body, short waits for them. A client that goes away ends its own waiting, never the cycle that it waited for.
  */
 import { chmod, lstat, unlink } from 'node:fs/promises'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { connect } from 'node:net'
 import { ConfigError, ControlError, describeError, StoreError } from '../core/errors.ts'
 import type { Stoppable } from '../core/lifecycle.ts'
 import { channelName, wholeNumber, z } from '../core/schema.ts'
 import { KiB, second } from '../core/units.ts'
+import { createServer } from '../swarm/node-http.ts'
 import { mostHistoryEntries } from './control-protocol.ts'
 import type { AnnounceLink, CycleResult, HistoryEntry, HoldResult, NodeStatus, PeerList, ReachList } from './status.ts'
 

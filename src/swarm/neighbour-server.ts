@@ -8,7 +8,7 @@
  * Nothing else, ever: it forwards nothing, takes no body, and makes no path of what it is asked; what is signed it shows, and the payload goes by
  * BitTorrent. Against neighbours that flood it: few connections, few of one address, short waits, one request a connection.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { SwarmError } from '../core/errors.ts'
 import type { Stoppable } from '../core/lifecycle.ts'
@@ -16,6 +16,7 @@ import { KiB, second } from '../core/units.ts'
 import type { ReachOutcome } from './dial-back.ts'
 import type { NeighbourLine } from './neighbour-line.ts'
 import { canonicalAddress, type Networks } from './networks.ts'
+import { createServer } from './node-http.ts'
 
 export interface NeighbourServerOptions {
   readonly host: string

@@ -1,49 +1,83 @@
 /** Connections to the origin, and whether what answers is the origin. */
 import { createHash, timingSafeEqual, type X509Certificate } from 'node:crypto'
-import type { Socket } from 'node:net'
-import { TLSSocket } from 'node:tls'
-import { buildConnector } from 'undici'
+import { connect, isIP, type Socket, type TcpNetConnectOpts } from 'node:net'
+import type { TLSSocket } from 'node:tls'
 import { DownloadError } from '../core/errors.ts'
+import { minute } from '../core/units.ts'
 
-/**
- * @param watch Sees every connection that comes about.
- * @param pin SHA-256 of the public key (SubjectPublicKeyInfo) of the one certificate that is taken, base64url; then neither its issuer nor
- *   its names and dates count, since whoever has that key is the origin. Without a pin, the usual rules of HTTPS.
- */
-export function connector(
-  timeoutMs: number,
-  pin: string | undefined,
-  watch: (socket: Socket) => void,
-): buildConnector.connector {
-  if (pin === undefined) return watching(buildConnector({ timeout: timeoutMs, allowH2: false }), watch)
-  // Without resumed sessions: each handshake shows the certificate.
-  const connect = buildConnector({
-    timeout: timeoutMs,
-    allowH2: false,
-    maxCachedSessions: 0,
-    rejectUnauthorized: false,
-  })
-  const watched = watching(connect, watch)
-  return (options, callback) =>
-    watched(options, (error, socket) => {
-      if (error || !socket) return callback(error ?? new Error('no socket'), null)
-      if (isPinned(socket, pin)) return callback(null, socket)
-      socket.destroy()
-      callback(
-        new DownloadError('origin_pin', 'the origin shows another certificate than the pinned one, or none'),
-        null,
-      )
-    })
+export interface ConnectorOptions {
+  /** Until the first byte of a request may be sent. */
+  readonly timeoutMs: number
+  /**
+   * SHA-256 of the public key (SubjectPublicKeyInfo) of the one certificate that is taken, base64url; then neither its issuer nor its
+   * names and dates count, since whoever has that key is the origin. Without a pin, the usual rules of HTTPS.
+   */
+  readonly pin: string | undefined
+  /** Sees every connection that comes about: also one to the wrong origin costs bytes. */
+  watch(socket: Socket): void
 }
 
-/** Also a connection to the wrong origin costs bytes. */
-function watching(connect: buildConnector.connector, watch: (socket: Socket) => void): buildConnector.connector {
-  return (options, callback) =>
-    connect(options, (error, socket) => {
-      if (socket) watch(socket)
-      if (error || !socket) callback(error ?? new Error('no socket'), null)
-      else callback(null, socket)
+export interface Connector {
+  /** The event of a socket by which it is open, and the origin's. */
+  readonly ready: 'connect' | 'secureConnect'
+  /**
+   * Begin to connect. What is written meanwhile waits until the socket is ready.
+   * @returns A socket that ends with DownloadError `origin_unreachable` when it is not ready in time, or `origin_pin`.
+   */
+  open(): Socket
+}
+
+/** @param origin `http:` or `https:`. */
+export function connectorTo(origin: URL, { timeoutMs, pin, watch }: ConnectorOptions): Connector {
+  const secure = origin.protocol === 'https:'
+  const ready = secure ? 'secureConnect' : 'connect'
+  const host = origin.hostname.replace(/^\[|\]$/g, '')
+  const port = Number(origin.port) || (secure ? 443 : 80)
+  const place = { host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: minute }
+  const dial = secure ? secureDialler(place, pin) : () => connect(place)
+  return {
+    ready,
+    open() {
+      const socket = dial()
+      if (pin !== undefined) awaitPin(socket, ready, pin)
+      const why = `no connection to the origin within ${timeoutMs} ms`
+      const late = setTimeout(() => socket.destroy(new DownloadError('origin_unreachable', why)), timeoutMs)
+      const settled = () => clearTimeout(late)
+      return socket
+        .once('connect', () => watch(socket))
+        .once(ready, settled)
+        .once('close', settled)
+    },
+  }
+}
+
+/** TLS is loaded here and not above: many origins are behind a proxy that ends it, or on a LAN. */
+function secureDialler(place: TcpNetConnectOpts & { readonly host: string }, pin: string | undefined): () => TLSSocket {
+  const { connect } = process.getBuiltinModule('node:tls')
+  const options = { ...place, servername: isIP(place.host) ? '' : place.host, ALPNProtocols: ['http/1.1'] }
+  if (pin !== undefined) {
+    // Without resumed sessions: each handshake shows the certificate.
+    return () => connect({ ...options, rejectUnauthorized: false })
+  }
+  let session: Buffer | undefined
+  return () => {
+    const socket = connect({ ...options, ...(session && { session }) })
+    socket.on('session', given => {
+      session = given
     })
+    return socket.once('close', hadError => {
+      if (hadError) session = undefined
+    })
+  }
+}
+
+/** Held back by a cork, so that nothing is sent, not even encrypted, to somebody else. */
+function awaitPin(socket: Socket | TLSSocket, ready: Connector['ready'], pin: string): void {
+  socket.cork()
+  socket.once(ready, () => {
+    if (isPinned(socket, pin)) return socket.uncork()
+    socket.destroy(new DownloadError('origin_pin', 'the origin shows another certificate than the pinned one, or none'))
+  })
 }
 
 /** What `origin_pin` of node.toml has to be for this certificate. */
@@ -53,7 +87,7 @@ export function pinOf({ publicKey }: Pick<X509Certificate, 'publicKey'>): string
     .digest('base64url')
 }
 
-function isPinned(socket: unknown, pin: string): boolean {
-  const shown = socket instanceof TLSSocket ? socket.getPeerX509Certificate() : undefined
+function isPinned(socket: Socket | TLSSocket, pin: string): boolean {
+  const shown = 'getPeerX509Certificate' in socket ? socket.getPeerX509Certificate() : undefined
   return shown !== undefined && timingSafeEqual(Buffer.from(pinOf(shown)), Buffer.from(pin))
 }

@@ -1,6 +1,5 @@
 /**
- * HTTP to one origin, defended: the only file that knows undici. It connects to the configured origin and to nobody else (a redirect
- * is just a status), keeps few connections, bounds every wait and every byte, and says in our own error codes who is to blame.
+ * HTTP to one origin, defended. It connects to the configured origin and to nobody else (a redirect is just a status), keeps few connections, bounds every wait and every byte, and says in our own error codes who is to blame.
  *
  *   waiting for               limit                              else
  *   the right certificate     before a byte is sent              origin_unreachable, origin_pin
@@ -10,12 +9,14 @@
  *   a useful rate             leastBytesPerSecond, per window    origin_idle
  *   the end                   the byte limit of the caller       origin_length
  */
-import { type Dispatcher, errors, Pool } from 'undici'
+import type { ClientRequest, IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
 import { DownloadError, SigmeshError } from '../core/errors.ts'
 import type { Stoppable } from '../core/lifecycle.ts'
 import { KiB, second } from '../core/units.ts'
+import { Agent, request as httpRequest } from './node-http.ts'
 import type { OriginAccount, Purpose } from './origin-account.ts'
-import { connector } from './origin-connector.ts'
+import { type Connector, connectorTo } from './origin-connector.ts'
 
 export interface HttpLimits {
   /** Connections to the origin at most. */
@@ -69,9 +70,28 @@ export interface HttpAnswer {
 
 /** Of an answer that nobody wants, read this much to keep the connection; end the connection when there is more. */
 const discardBytes = 4 * KiB
+const longestHeadBytes = 16 * KiB
+/** A connection that nobody uses is closed after so long, or earlier when the origin asks for it. */
+const keepAliveMs = 30 * second
+
+/** Connections to the origin only, whatever a request says. */
+class Connections extends Agent {
+  readonly #open: Connector['open']
+
+  constructor(open: Connector['open'], most: number) {
+    super({ keepAlive: true, timeout: keepAliveMs, maxSockets: most, maxFreeSockets: most })
+    this.#open = open
+  }
+
+  override createConnection(): Socket {
+    return this.#open()
+  }
+}
 
 export class OriginHttp implements Stoppable {
-  readonly #pool: Pool
+  readonly #connector: Connector
+  readonly #connections: Connections
+  readonly #host: string
   readonly #prefix: string
   readonly #limits: HttpLimits
   readonly #account: HttpAccount
@@ -85,17 +105,10 @@ export class OriginHttp implements Stoppable {
     this.#account = account
     this.#limits = limits
     this.#prefix = origin.pathname.replace(/\/$/, '')
-    this.#pool = new Pool(origin.origin, {
-      connections: limits.connections,
-      pipelining: 1,
-      allowH2: false, // its windows and pings are one more thing to bound, and buy nothing with two streams
-      connect: connector(limits.connectTimeoutMs, pin, socket => account.watch(socket)),
-      headersTimeout: limits.headersTimeoutMs,
-      bodyTimeout: 0, // `chunks` has its own, which is exact and knows whom to blame
-      keepAliveTimeout: 30 * second,
-      keepAliveMaxTimeout: 30 * second,
-      maxHeaderSize: 16 * KiB,
-    })
+    this.#host = origin.host
+    const { connectTimeoutMs: timeoutMs, connections } = limits
+    this.#connector = connectorTo(origin, { timeoutMs, pin, watch: socket => account.watch(socket) })
+    this.#connections = new Connections(this.#connector.open, connections)
   }
 
   /**
@@ -104,57 +117,88 @@ export class OriginHttp implements Stoppable {
    * @throws DownloadError as in the table above, and whatever `read` throws. An aborted `signal` rejects with its own reason.
    */
   async exchange<T>(request: HttpRequest, read: (answer: HttpAnswer) => Promise<T>): Promise<T> {
-    const halt = new AbortController()
-    const signals = [this.#stopping.signal, halt.signal, ...(request.signal ? [request.signal] : [])]
-    const signal = AbortSignal.any(signals)
-    let response: Dispatcher.ResponseData | undefined
+    const signal = AbortSignal.any([this.#stopping.signal, ...(request.signal ? [request.signal] : [])])
+    let response: IncomingMessage | undefined
     try {
-      response = await this.#send(request, signal, halt)
+      response = await this.#send(request, signal)
       const result = await read(this.#answer(response, request))
-      if (!response.body.readableEnded) await this.#discard(response, request)
+      if (!response.readableEnded) await this.#discard(response, request)
       return result
     } catch (error) {
       signal.throwIfAborted()
       throw error
     } finally {
-      response?.body.on('error', () => {}).destroy()
+      response?.on('error', () => {}).destroy()
     }
   }
 
   /** Every exchange under way rejects, every connection is closed. */
   async stop(): Promise<void> {
     this.#stopping.abort(new Error('the origin client was stopped'))
-    if (!this.#pool.destroyed) await this.#pool.destroy()
+    this.#connections.destroy()
   }
 
-  async #send(request: HttpRequest, signal: AbortSignal, halt: AbortController): Promise<Dispatcher.ResponseData> {
-    const { method, path, headers = {}, body = null, purpose } = request
-    if (body !== null) this.#account.sent(purpose, Buffer.byteLength(body))
+  /** @returns The answer as soon as its head is there. */
+  async #send(request: HttpRequest, signal: AbortSignal): Promise<IncomingMessage> {
+    signal.throwIfAborted()
+    const { method, path, headers, body, purpose } = request
+    const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
+    const sent = httpRequest({
+      agent: this.#connections,
+      method,
+      path: this.#prefix + path,
+      headers: { ...headers, host: this.#host, 'accept-encoding': 'identity' },
+      maxHeaderSize: longestHeadBytes,
+      signal,
+    })
+    if (body !== undefined) this.#account.sent(purpose, Buffer.byteLength(body))
+    let answer: IncomingMessage | undefined
+    this.#giveTime(sent)
+    sent.once('response', response => {
+      answer = response
+      resolve(response)
+    })
+    // Nothing we send calls for one, and each would wind up the clock of the answer head again.
+    sent.on('information', () =>
+      sent.destroy(new DownloadError('origin_malformed', 'the origin sends interim answers')),
+    )
+    sent.on('error', error => {
+      reject(headError(error))
+      answer?.destroy(error)
+    })
+    // An upgrade that nobody asked for ends it without a word.
+    sent.once('close', () => reject(headError(new Error('the connection was closed'))))
+    // A request that waits for a connection is not told of its end before it has one.
+    const abandon = () => reject(signal.reason)
+    signal.addEventListener('abort', abandon)
     try {
-      return await this.#pool.request({
-        method,
-        path: this.#prefix + path,
-        headers: { ...headers, 'accept-encoding': 'identity' },
-        body,
-        signal,
-        // Nothing we send calls for one, and each would wind up the clock of the answer head again.
-        onInfo: () => halt.abort(new DownloadError('origin_malformed', 'the origin sends interim answers')),
-      })
-    } catch (error) {
-      signal.throwIfAborted()
-      throw headError(error)
+      sent.end(body)
+      return await promise
+    } finally {
+      signal.removeEventListener('abort', abandon)
     }
   }
 
-  #answer(response: Dispatcher.ResponseData, request: HttpRequest): HttpAnswer {
+  /** For the answer head: from when the request can go out. */
+  #giveTime(sent: ClientRequest): void {
+    const { headersTimeoutMs } = this.#limits
+    const why = `no answer within ${headersTimeoutMs} ms`
+    sent.once('socket', socket => {
+      const late = setTimeout(() => sent.destroy(new DownloadError('origin_unreachable', why)), headersTimeoutMs)
+      if (socket.connecting) socket.once(this.#connector.ready, () => late.refresh())
+      for (const settled of ['response', 'close']) sent.once(settled, () => clearTimeout(late))
+    })
+  }
+
+  #answer(response: IncomingMessage, request: HttpRequest): HttpAnswer {
     const idleTimeoutMs = request.idleTimeoutMs ?? this.#limits.idleTimeoutMs
     const received = (bytes: number) => this.#account.received(request.purpose, bytes)
     const chunks = (limitBytes: number) => arriving(response, limitBytes, { ...this.#limits, idleTimeoutMs }, received)
     return {
-      status: response.statusCode,
+      status: response.statusCode!,
       header(name) {
-        const value = response.headers[name]
-        return typeof value === 'string' ? value : undefined
+        const values = response.headersDistinct[name]
+        return values?.length === 1 ? values[0] : undefined
       },
       chunks,
       async bytes(limitBytes) {
@@ -165,7 +209,7 @@ export class OriginHttp implements Stoppable {
     }
   }
 
-  async #discard(response: Dispatcher.ResponseData, request: HttpRequest): Promise<void> {
+  async #discard(response: IncomingMessage, request: HttpRequest): Promise<void> {
     try {
       for await (const _ of this.#answer(response, { ...request, idleTimeoutMs: second }).chunks(discardBytes));
     } catch {
@@ -175,14 +219,14 @@ export class OriginHttp implements Stoppable {
 }
 
 async function* arriving(
-  { body, headers }: Dispatcher.ResponseData,
+  body: IncomingMessage,
   limitBytes: number,
   { idleTimeoutMs, leastBytesPerSecond, rateWindowMs }: HttpLimits,
   onReceived: (bytes: number) => void,
 ): AsyncGenerator<Uint8Array> {
   const tooLong = () =>
     new DownloadError('origin_length', `the origin sends more than ${limitBytes} bytes`, { tooLong: true })
-  if (Number(headers['content-length'] ?? 0) > limitBytes) throw tooLong()
+  if (Number(body.headers['content-length'] ?? 0) > limitBytes) throw tooLong()
   const source = body[Symbol.asyncIterator]()
   let received = 0
   let windowBytes = 0
@@ -217,8 +261,7 @@ function tooSlow(bytes: number, ms: number): DownloadError {
 
 /** Why there is no answer, in our words. A wrong argument is ours and stays what it is. */
 function headError(error: unknown): unknown {
-  if (!(error instanceof Error) || error instanceof TypeError || error instanceof errors.InvalidArgumentError)
-    return error
+  if (!(error instanceof Error) || error instanceof TypeError) return error
   if (isNotHttp(error)) return notHttp(error)
   if (error instanceof DownloadError) return error
   // Several addresses tried in vain give an AggregateError without a message.
@@ -234,7 +277,7 @@ function bodyError(error: unknown, received: number): unknown {
 }
 
 function isNotHttp(error: Error): boolean {
-  return error instanceof errors.HTTPParserError || error instanceof errors.HeadersOverflowError
+  return 'code' in error && String(error.code).startsWith('HPE_')
 }
 
 function notHttp(error: Error): DownloadError {

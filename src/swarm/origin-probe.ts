@@ -2,9 +2,10 @@
  * A look at the origin for whoever asks why nothing comes: one request that needs no identity, with all that a client usually hides. It
  * believes nothing and sends no secret, so it may speak to a server whose certificate nobody vouches for.
  */
-import { request as httpRequest, type IncomingMessage } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { TLSSocket } from 'node:tls'
+import { request as httpRequest } from './node-http.ts'
 import { pinOf } from './origin-connector.ts'
 
 export interface ProbedCertificate {

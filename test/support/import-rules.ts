@@ -25,7 +25,6 @@ export const owners: Readonly<Record<string, string>> = {
   'node-cron': 'src/daemon/schedule.ts',
   pino: 'src/daemon/log.ts',
   'smol-toml': 'src/store/',
-  undici: 'src/swarm/',
   webtorrent: 'src/swarm/webtorrent/',
   zod: 'src/core/schema.ts',
 }
@@ -36,6 +35,20 @@ const verifiers = ['src/signing/manifest.ts', 'src/store/artifact-store.ts']
 /** Code that can touch a private key, and what needs one. */
 const privateKeyCode =
   /^src\/(signing\/(private-key|key-protection|sign-metadata|create-repository|revise-repository|publish-operations|\w+-request)|publish\/)/
+
+/** Where an idle node of the native engine begins; nothing else that it may load one day counts. */
+const idleEntries = [
+  'bin/sigmeshd.ts',
+  'src/cli/sigmeshd.ts',
+  'src/daemon/config.ts',
+  'src/daemon/log.ts',
+  'src/daemon/node.ts',
+  'src/swarm/native/engine.ts',
+]
+/** Each is memory on every desk, day and night. */
+const idlePackages = ['@noble/ed25519', 'commander', 'node-cron', 'pino', 'smol-toml', 'zod']
+/** An import of `node:http` costs more than it seems: see there. */
+const leanHttp = 'src/swarm/node-http.ts'
 
 /** Where the service of a node begins. */
 const nodeEntries = /^src\/(daemon\/|cli\/commands\/node\.ts$)/
@@ -50,6 +63,7 @@ export function violations(sources: readonly SourceFile[]): string[] {
   return [
     ...sources.flatMap(source => [...roomViolations(source), ...packageViolations(source), ...fileViolations(source)]),
     ...keyViolations(sources),
+    ...memoryViolations(sources),
   ]
 }
 
@@ -92,9 +106,11 @@ function fileViolations({ path, text, lines, imports }: SourceFile): string[] {
   const room = roomOf(path)
   const found: string[] = []
   if (lines > longestFileLines) found.push(`${path}: ${lines} lines are more than ${longestFileLines}`)
-  for (const { target, names } of imports) {
+  for (const { target, names, typeOnly } of imports) {
     if (room === 'core' && inputOutput.test(target)) found.push(`${path}: core does no I/O (${target})`)
     if (room === 'signing' && inputOutput.test(target)) found.push(`${path}: signing does no I/O (${target})`)
+    if (room !== undefined && target === 'node:http' && !typeOnly)
+      found.push(`${path}: what runs of node:http comes from ${leanHttp}`)
     if (room === 'store' && network.test(target)) found.push(`${path}: store has no network (${target})`)
     if (
       target === 'src/core/verified.ts' &&
@@ -118,6 +134,20 @@ function keyViolations(sources: readonly SourceFile[]): string[] {
   return [...reached.keys()]
     .filter(path => privateKeyCode.test(path))
     .map(path => `${path}: within reach of the node, by ${reached.get(path)}`)
+}
+
+/** What an idle node loads and never uses. */
+function memoryViolations(sources: readonly SourceFile[]): string[] {
+  const reached = reachable(sources, idleEntries, ({ lazy, typeOnly }) => !lazy && !typeOnly)
+  return sources
+    .filter(({ path }) => reached.has(path))
+    .flatMap(({ path, imports }) =>
+      imports
+        .filter(
+          ({ target, lazy, typeOnly }) => target in owners && !lazy && !typeOnly && !idlePackages.includes(target),
+        )
+        .map(({ target }) => `${path}: ${target} would be loaded by every idle node`),
+    )
 }
 
 function roomOf(path: string): string | undefined {

@@ -14,6 +14,8 @@ interface Import {
   readonly names: readonly string[]
   /** Erased before the program runs. */
   readonly typeOnly: boolean
+  /** By `import()`: loaded when it is come to. */
+  readonly lazy: boolean
 }
 
 export interface SourceFile {
@@ -39,19 +41,28 @@ export function parseSource(path: string, text: string): SourceFile {
   const imports: Import[] = []
   visit(parseAst(text, { lang: 'ts' }, path) as unknown as AstNode, node => {
     const found = importOf(node)
-    if (found) imports.push({ target: resolve(path, found.specifier), names: found.names, typeOnly: found.typeOnly })
+    if (found) imports.push({ ...found.how, target: resolve(path, found.specifier) })
   })
   return { path, text, imports, lines: text.split('\n').length - 1 }
 }
 
-/** Every file that code in `entries` can reach, dynamic imports included. Maps each to the file that led to it. */
-export function reachable(sources: readonly SourceFile[], entries: readonly string[]): Map<string, string | undefined> {
+/**
+ * Every file that code in `entries` can reach. Maps each to the file that led to it.
+ *
+ * @param follow Which imports count. Default: all, dynamic ones included.
+ */
+export function reachable(
+  sources: readonly SourceFile[],
+  entries: readonly string[],
+  follow: (each: Import) => boolean = () => true,
+): Map<string, string | undefined> {
   const byPath = new Map(sources.map(source => [source.path, source]))
   const cameFrom = new Map<string, string | undefined>(entries.map(entry => [entry, undefined]))
   // A Map may grow while it is walked: each newcomer is visited too.
   for (const path of cameFrom.keys()) {
-    for (const { target } of byPath.get(path)?.imports ?? []) {
-      if (byPath.has(target) && !cameFrom.has(target)) cameFrom.set(target, path)
+    for (const each of byPath.get(path)?.imports ?? []) {
+      const { target } = each
+      if (follow(each) && byPath.has(target) && !cameFrom.has(target)) cameFrom.set(target, path)
     }
   }
   return cameFrom
@@ -93,7 +104,7 @@ interface AstNode {
   }[]
 }
 
-function importOf(node: AstNode): { specifier: string; names: string[]; typeOnly: boolean } | undefined {
+function importOf(node: AstNode): { specifier: string; how: Omit<Import, 'target'> } | undefined {
   if (
     ![
       'ImportDeclaration',
@@ -110,7 +121,7 @@ function importOf(node: AstNode): { specifier: string; names: string[]; typeOnly
     each => each.imported?.name ?? (each.type === 'ExportSpecifier' ? each.local.name : '*'),
   )
   const typeOnly = node.type === 'TSImportType' || node.importKind === 'type' || node.exportKind === 'type'
-  return { specifier, names: names ?? ['*'], typeOnly }
+  return { specifier, how: { names: names ?? ['*'], typeOnly, lazy: node.type === 'ImportExpression' } }
 }
 
 function visit(node: AstNode, see: (node: AstNode) => void): void {

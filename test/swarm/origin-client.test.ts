@@ -272,12 +272,12 @@ describe('an endless body', () => {
   async function bytesRead(during: () => Promise<void>): Promise<number> {
     const sockets: Socket[] = []
     const note = (message: unknown) => void sockets.push((message as { socket: Socket }).socket)
-    subscribe('undici:client:connected', note)
+    subscribe('net.client.socket', note)
     try {
       await during()
       await expect.poll(() => sockets.every(socket => socket.destroyed)).toBe(true)
     } finally {
-      unsubscribe('undici:client:connected', note)
+      unsubscribe('net.client.socket', note)
     }
     return sockets.reduce((sum, socket) => sum + socket.bytesRead, 0)
   }
