@@ -6,17 +6,23 @@
 import { accessSync, constants } from 'node:fs'
 import { KiB } from '../core/units.ts'
 
-/** The young generation of V8 grows to three times 16 MiB while pieces arrive, and stays so. */
-const flags = ['--max-semi-space-size=1']
+const flags = [
+  // The young generation of V8 grows to three times 16 MiB while pieces arrive, and stays so.
+  '--max-semi-space-size=1',
+  // Without V8's optimising compilers: a transfer is over before they have paid for themselves, and 8 MB of the compilers' own code
+  // would stay in memory.
+  '--no-opt',
+  '--no-maglev',
+]
 
 /**
- * Of glibc: one heap instead of one for each thread, memory of its own for each larger buffer, so that it goes back when the buffer is
- * freed, and the end of the heap is given back too. Setting a threshold also keeps glibc from raising it by itself. Other libraries take
- * no notice.
+ * Of glibc: one heap instead of one for each thread, memory of its own for each buffer above what a socket is read into, so that it
+ * goes back when the buffer is freed, and the end of the heap is given back too. Setting a threshold also keeps glibc from raising it by
+ * itself. Other libraries take no notice.
  */
 const environment = {
   MALLOC_ARENA_MAX: '1',
-  MALLOC_MMAP_THRESHOLD_: String(64 * KiB),
+  MALLOC_MMAP_THRESHOLD_: String(128 * KiB),
   MALLOC_TRIM_THRESHOLD_: String(128 * KiB),
 }
 
