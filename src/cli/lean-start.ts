@@ -33,7 +33,7 @@ export async function startSigmeshd(): Promise<void> {
   await runSigmeshd()
 }
 
-/** Does not return, unless this process is lean already, or cannot become so. Each setting that somebody else has made stays. */
+/** Does not return, unless this process is lean already, or cannot become so. Each setting that somebody else has made stays, unless it stands in NODE_OPTIONS. */
 function becomeLean(): void {
   const { execve, execArgv, execPath, argv, env } = process
   // Absent on Windows. A failure would end the process, so what can be known before is looked at.

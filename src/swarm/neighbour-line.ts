@@ -12,8 +12,7 @@ import type { Counted, Traffic } from './traffic.ts'
 
 /** Of all connections to neighbours, so many are kept free for our own questions. */
 export const ownQuestions = 4
-/** Neighbours that ask may take this share of the rest: exchange and metadata leave each other room. */
-const askedShare = 0.4
+/** Neighbours that ask us at once, however many connections there may be. */
 const mostAsked = 128
 
 export class NeighbourLine {
@@ -31,8 +30,7 @@ export class NeighbourLine {
   /** A neighbour has connected to ask. @returns Whether it may: then the connection is counted. */
   admit(address: string, socket: Socket): boolean {
     const most = this.#most - ownQuestions
-    const asked = Math.min(mostAsked, Math.max(1, Math.floor(most * askedShare)))
-    if (this.#traffic.open() >= most || this.#traffic.open('in', 'metadata') >= asked) return false
+    if (!this.#traffic.admits(most, 'metadata') || this.#traffic.open('in', 'metadata') >= mostAsked) return false
     this.#traffic.watch(address, socket, 'in', 'metadata')
     return true
   }

@@ -22,6 +22,11 @@ export type Counted = Counter & Pick<Socket, 'once'>
 const mostPeers = 1000
 const others = 'others'
 
+/** Of all connections, so many may be dialled by others; the rest is for those that we dial, so that a crowd at the door does not cut us off. */
+const incomingShare = 0.9
+/** The same by purpose: a crowd at one door leaves room at the other. */
+const shares: Readonly<Record<LanPurpose, number>> = { pieces: 0.8, metadata: 0.4 }
+
 /** Of one peer, or for one purpose: connections that are closed, and those that are open. */
 class Account {
   readonly open = new Map<Counter, Direction>()
@@ -74,6 +79,16 @@ export class Traffic {
   open(direction?: Direction, purpose?: LanPurpose): number {
     if (direction === undefined) return this.#open.in + this.#open.out
     return purpose ? this.#purposes[purpose].count(direction) : this.#open[direction]
+  }
+
+  /** May one more that others have dialled come in? @param most Connections at most, in both directions. */
+  admits(most: number, purpose: LanPurpose): boolean {
+    const within = (share: number) => Math.max(1, Math.floor(most * share))
+    return (
+      this.open() < most &&
+      this.open('in') < within(incomingShare) &&
+      this.open('in', purpose) < within(shares[purpose])
+    )
   }
 
   /** Who has connected to us for pieces last, and when (ms since 1970). */

@@ -34,6 +34,7 @@ test.each<[what: string, Partial<Beacon> | null, Reached, Verdict, RegExp]>([
   ['some were heard, but are gone', { neighbours: 0 }, [], 'warning', /800 heard, 0 neighbours now$/],
   ['what it sends reaches nobody', {}, asked('unheard', 'silent'), 'warning', /pc-1 answered, and heard nothing/],
   ['one of two has not heard it yet', {}, asked('unheard', 'refused'), 'ok', /pc-2 heard this node/],
+  ['the doctor was asked a moment ago', {}, asked('unheard', 'busy'), 'ok', /pc-2 heard this node/],
   ['there is no key, or no interface', { ...silent, state: 'closed' }, [], 'warning', /closed$/],
   ['somebody floods the group', { state: 'flooded' }, [], 'bad', /flooded$/],
   ['the beacon is off', null, [], 'skipped', /off by node.toml/],

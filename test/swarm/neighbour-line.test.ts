@@ -1,8 +1,8 @@
 /** Connections between neighbours: never more than configured, and a node's own questions find a place whatever comes in. */
-import { connect, createServer } from 'node:net'
+import { connect, createServer, Socket } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
 import { NeighbourLine, ownQuestions } from '../../src/swarm/neighbour-line.ts'
-import { Traffic } from '../../src/swarm/traffic.ts'
+import { type LanPurpose, Traffic } from '../../src/swarm/traffic.ts'
 
 const never = new AbortController().signal
 
@@ -54,4 +54,21 @@ test('whatever comes in, the places for our own questions stay free', async () =
   expect(admitted.filter(Boolean)).toHaveLength(6) // 0.4 of 16
   expect(traffic.open()).toBe(6)
   expect(line.take()).toBe(true)
+})
+
+test('crowds at both doors: a tenth stays free for those that we dial, and each door opens to some', () => {
+  const most = 100 + ownQuestions
+  const socket = () => new Socket()
+  const crowd = (first: LanPurpose) => {
+    const traffic = new Traffic()
+    const line = new NeighbourLine(traffic, most)
+    const doors = {
+      metadata: () => void line.admit('10.0.0.1', socket()),
+      pieces: () => traffic.admits(100, 'pieces') && traffic.watch('10.0.0.1', socket(), 'in'),
+    }
+    for (const door of [doors[first], doors.pieces, doors.metadata]) for (let at = 0; at < 200; at++) door()
+    return [traffic.open('in', 'pieces'), traffic.open('in', 'metadata')]
+  }
+  expect(crowd('pieces')).toEqual([80, 10])
+  expect(crowd('metadata')).toEqual([50, 40])
 })

@@ -83,7 +83,8 @@ function multicast(
   }
   const asked = reached instanceof Error ? [] : reached
   const deaf = asked.filter(({ outcome }) => outcome === 'unheard')
-  const hear = asked.filter(({ outcome }) => outcome === 'reached' || isFailure(outcome))
+  // Also who is busy looks first whether it has heard who asks.
+  const hear = asked.filter(({ outcome }) => outcome !== 'unheard' && outcome !== 'silent')
   if (deaf.length > 0 && hear.length === 0)
     return warning(
       'multicast',

@@ -16,8 +16,6 @@ import { Wire } from './wire.ts'
 
 const defaultMaxPeers = 50
 const defaultMaxConnections = 200
-/** Of the connections; the rest is for those that we dial, so that a crowd at the door does not cut us off. */
-const incomingShare = 0.8
 
 /**
  * @param tuning Shorter limits, for tests.
@@ -105,16 +103,10 @@ class NativeEngine implements SwarmEngine {
     await closed
   }
 
-  #crowded(): boolean {
-    const { traffic } = this
-    return (
-      traffic.open() >= this.#maxConnections || traffic.open('in') >= Math.ceil(this.#maxConnections * incomingShare)
-    )
-  }
-
   #greet(socket: Socket): void {
     const host = canonicalAddress(socket.remoteAddress ?? '')
-    if (host === undefined || !this.#networks.allowed(host) || this.#crowded()) return void socket.destroy()
+    const welcome = host !== undefined && this.#networks.allowed(host)
+    if (!welcome || !this.traffic.admits(this.#maxConnections, 'pieces')) return void socket.destroy()
     const address = { host, port: socket.remotePort! }
     const wire = Wire.accepted(socket)
     this.traffic.watch(host, wire.socket, 'in')
