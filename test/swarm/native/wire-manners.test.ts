@@ -9,7 +9,7 @@ import { aWhile, eventually, holdsExactly, Lab } from '../contract/lab.ts'
 
 const extendedAndFast = Buffer.from('0000000000100004', 'hex')
 const fastOnly = Buffer.from('0000000000000004', 'hex')
-const [haveAll, haveNone, reject] = [14, 15, 16]
+const [suggest, haveAll, haveNone, reject] = [13, 14, 15, 16]
 
 let lab: Lab
 let tuning: Partial<Tuning> = {}
@@ -177,6 +177,40 @@ describe('requests of ours', () => {
     leecher.swarm.addPeers([listener.address])
     await leecher.swarm.completed()
     holdsExactly(leecher, fixture)
+  })
+})
+
+describe('hints', () => {
+  const fixture = makeArtifact({ length: 4 * MiB, pieceLength: 512 * KiB })
+
+  test('two peers are sent to different pieces, and one that does not know hints gets none', async () => {
+    const seeder = await lab.member(fixture, 'all')
+    const hinted: number[] = []
+    for (const reserved of [fastOnly, fastOnly, Buffer.alloc(8)]) {
+      const peer = await lab.dial(seeder.address)
+      peer.sendHandshake(fixture.artifact.infohash, undefined, reserved)
+      peer.send(message.interested)
+      await peer.take(message.unchoke)
+      peer.send(message.request, 0, 0, 16 * KiB)
+      await peer.take(message.piece)
+      hinted.push(...peer.frames.filter(({ id }) => id === suggest).map(({ body }) => body.readUInt32BE()))
+    }
+    // Piece 0 may have been hinted at before it was asked for, and then another comes in its place.
+    expect(hinted.length).toBeGreaterThanOrEqual(4)
+    expect(hinted.length).toBeLessThanOrEqual(5)
+    expect(new Set(hinted).size).toBe(hinted.length)
+  })
+
+  test('what a peer hints at is what it is asked for first; hints at nothing do no harm', async () => {
+    for (const piece of [2, 6]) {
+      const leecher = await lab.member(fixture, 'none')
+      const peer = await lab.dial(leecher.address)
+      peer.sendHandshake(fixture.artifact.infohash, undefined, fastOnly)
+      peer.send(haveAll)
+      for (const each of [8, 2 ** 32 - 1, piece]) peer.send(suggest, each)
+      peer.send(message.unchoke)
+      expect((await peer.take(message.request)).readUInt32BE()).toBe(piece)
+    }
   })
 })
 
