@@ -29,8 +29,8 @@ export function doctorCommand(program: Command): void {
       using interrupted = interruption()
       const control = controlClient(socket)
       const daemon = await control.status(interrupted.signal).catch(asAnswer)
-      // An older daemon does not know the question.
-      const reached = await control.reach(interrupted.signal).catch(asAnswer)
+      // An older daemon does not know the question; one that is not there need not be asked twice.
+      const reached = daemon instanceof Error ? daemon : await control.reach(interrupted.signal).catch(asAnswer)
       const findings = await examine({ config, daemon, reached, clock: systemClock }, interrupted.signal)
       const worst = worstOf(findings)
       const style = styleFor(process.stdout, process.env)
