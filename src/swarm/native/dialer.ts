@@ -13,8 +13,6 @@ export interface DialerParts {
   readonly handshake: Handshake
   readonly traffic: Traffic
   readonly now: () => number
-  /** Whether every piece is here. */
-  readonly isSeed: () => boolean
   /** Connections that may still be opened. */
   readonly room: () => number
   readonly isConnected: (address: PeerAddress) => boolean
@@ -30,7 +28,7 @@ export class Dialer {
 
   constructor(parts: DialerParts) {
     this.#parts = parts
-    this.#budget = this.#perTick()
+    this.#budget = parts.tuning.dialsPerTick
   }
 
   /** Dials under way. */
@@ -39,7 +37,7 @@ export class Dialer {
   }
 
   tick(): void {
-    this.#budget = this.#perTick()
+    this.#budget = this.#parts.tuning.dialsPerTick
     this.dial()
   }
 
@@ -56,11 +54,6 @@ export class Dialer {
   stop(): void {
     this.#stopped = true
     for (const greeting of this.#greetings) greeting.fail('left')
-  }
-
-  #perTick(): number {
-    const { tuning, isSeed } = this.#parts
-    return isSeed() ? tuning.seedDialsPerTick : tuning.dialsPerTick
   }
 
   #greet(address: PeerAddress): void {

@@ -85,7 +85,6 @@ export class NativeSwarm implements Swarm, PeerEvents {
       tuning,
       handshake: this.handshake,
       now,
-      isSeed: () => store.have.complete,
       room: () => Math.min(parts.maxPeers - this.#roster.size - this.#dialer.dialling, parts.room()),
       traffic: parts.traffic,
       isConnected: address => this.#roster.isConnected(address),

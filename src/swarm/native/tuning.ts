@@ -17,15 +17,9 @@ export interface Tuning {
   readonly tickMs: number
   /** Connections without a handshake yet, per engine; the oldest gives way, because honest peers greet at once. */
   readonly halfOpen: number
-  /** Dials of a swarm under way. */
+  /** Dials of a swarm under way; and begun per tick. */
   readonly dialsAtOnce: number
-  /**
-   * Dials begun per tick: some neighbours at once and more while pieces are missing. A small artifact has come before every node of a
-   * branch has dialled every other.
-   */
   readonly dialsPerTick: number
-  /** The same where no piece is missing: who lacks some dials us. */
-  readonly seedDialsPerTick: number
   /** Connections of one address to a swarm; loopback, where only this machine's own processes are, is not counted. */
   readonly perHost: number
 }
@@ -40,7 +34,6 @@ export const defaultTuning: Tuning = {
   tickMs: second,
   halfOpen: 128,
   dialsAtOnce: 8,
-  dialsPerTick: 5,
-  seedDialsPerTick: 1,
+  dialsPerTick: 20,
   perHost: 4,
 }
