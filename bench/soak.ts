@@ -40,7 +40,8 @@ interface Options {
 }
 
 const spared = 3
-const cutShare = 0.05
+/** Of connections that are to be cut; two in five of them are over before, so that one in twenty of all is cut. */
+const cutShare = 0.09
 /** A connection that is cut dies within this much: few last for more. */
 const longestLifeBytes = 2 * MiB
 /** For the slowest to start, and to get the last release: only against hanging for ever. */

@@ -43,9 +43,13 @@ export class Child implements Stoppable {
   readonly #lines: string[] = []
   #onLine: (() => void) | undefined
 
-  /** @param complaints `ignore` for those that log to their standard error. */
-  constructor(command: string, args: readonly string[], complaints: 'inherit' | 'ignore' = 'inherit') {
-    this.process = spawn(command, args, { stdio: ['pipe', 'pipe', complaints] })
+  /** @param complaints `ignore` for those that log to their standard error. @param env Beside our own. */
+  constructor(
+    command: string,
+    args: readonly string[],
+    { complaints = 'inherit', env = {} }: { complaints?: 'inherit' | 'ignore'; env?: Record<string, string> } = {},
+  ) {
+    this.process = spawn(command, args, { stdio: ['pipe', 'pipe', complaints], env: { ...env, ...process.env } })
     createInterface({ input: this.process.stdout! }).on('line', line => {
       this.#lines.push(line)
       this.#onLine?.()

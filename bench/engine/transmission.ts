@@ -44,7 +44,7 @@ export const transmission: Contender = {
     await writeFile(join(config, 'settings.json'), JSON.stringify(settings))
     const { hook, complete } = await completionHook(directory)
     const options = ['-M', '-et', '-p', `${address.port}`, '-g', config, '-w', directory, '-f', hook]
-    const child = new Child('transmission-cli', [...options, torrent], 'ignore')
+    const child = new Child('transmission-cli', [...options, torrent], { complaints: 'ignore' })
     while (!listensOn(address)) await delay(10)
     // What it has is checked in the background, and it says so on a screen only: give it the time.
     if (role === 'seed') await delay(5000)

@@ -6,7 +6,8 @@
 import { accessSync, constants } from 'node:fs'
 import { KiB } from '../core/units.ts'
 
-const flags = [
+/** For Node. */
+export const leanFlags: readonly string[] = [
   // The young generation of V8 grows to three times 16 MiB while pieces arrive, and stays so.
   '--max-semi-space-size=1',
   // Without V8's optimising compilers: a transfer is over before they have paid for themselves, and 8 MB of the compilers' own code
@@ -20,7 +21,7 @@ const flags = [
  * goes back when the buffer is freed, and the end of the heap is given back too. Setting a threshold also keeps glibc from raising it by
  * itself. Other libraries take no notice.
  */
-const environment = {
+export const leanEnvironment = {
   MALLOC_ARENA_MAX: '1',
   MALLOC_MMAP_THRESHOLD_: String(128 * KiB),
   MALLOC_TRIM_THRESHOLD_: String(128 * KiB),
@@ -37,8 +38,8 @@ export async function startSigmeshd(): Promise<void> {
 function becomeLean(): void {
   const { execve, execArgv, execPath, argv, env } = process
   // Absent on Windows. A failure would end the process, so what can be known before is looked at.
-  if (!execve || flags.every(flag => execArgv.includes(flag)) || !mayRun(execPath)) return
-  execve(execPath, [execPath, ...flags, ...execArgv, ...argv.slice(1)], { ...environment, ...env })
+  if (!execve || leanFlags.every(flag => execArgv.includes(flag)) || !mayRun(execPath)) return
+  execve(execPath, [execPath, ...leanFlags, ...execArgv, ...argv.slice(1)], { ...leanEnvironment, ...env })
 }
 
 function mayRun(program: string): boolean {
