@@ -2,7 +2,15 @@
 import { copyFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { startPeerList } from '../../test/support/peer-list.ts'
-import { Child, type Contender, completionHook, type Member, type MemberOptions, withAnnounce } from './processes.ts'
+import {
+  Child,
+  type Contender,
+  completionHook,
+  type Member,
+  type MemberOptions,
+  stockMember,
+  withAnnounce,
+} from './processes.ts'
 
 const quiet = ['--no-conf', '--enable-dht=false', '--enable-dht6=false', '--bt-enable-lpd=false', '--disable-ipv6=true']
 const lasting = ['--seed-ratio=0', '--file-allocation=none', '--summary-interval=0', '--check-integrity=true']
@@ -18,15 +26,6 @@ export const aria2: Contender = {
     const options = [`--listen-port=${address.port}`, `--dir=${directory}`, `--on-bt-download-complete=${hook}`]
     const child = new Child('aria2c', [...quiet, ...lasting, ...options, torrent])
     await child.heard(/listening on TCP/)
-    return {
-      pid: child.pid,
-      file: join(directory, payload.name),
-      complete,
-      go: () => {},
-      async stop() {
-        await child.stop()
-        await tracker.stop()
-      },
-    }
+    return stockMember(child, tracker, { file: join(directory, payload.name), complete })
   },
 }

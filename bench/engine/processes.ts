@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs'
 import { watch, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import type { Stoppable } from '../../src/core/lifecycle.ts'
+import { type Stoppable, stopAll } from '../../src/core/lifecycle.ts'
 import type { PeerAddress } from '../../src/swarm/engine.ts'
 import type { Payload } from './payload.ts'
 
@@ -35,6 +35,11 @@ export interface Contender {
   readonly name: string
   /** Resolves when it listens and, a seed, has checked what it has. */
   start(options: MemberOptions): Promise<Member>
+}
+
+/** A client that begins by itself, from a tracker of its own. */
+export function stockMember(child: Child, tracker: Stoppable, about: Pick<Member, 'file' | 'complete'>): Member {
+  return { ...about, pid: child.pid, go: () => {}, stop: () => stopAll([tracker, child]) }
 }
 
 /** A child that speaks in lines, of JSON or otherwise. */

@@ -14,6 +14,7 @@ import {
   listensOn,
   type Member,
   type MemberOptions,
+  stockMember,
   withAnnounce,
 } from './processes.ts'
 
@@ -48,15 +49,6 @@ export const transmission: Contender = {
     while (!listensOn(address)) await delay(10)
     // What it has is checked in the background, and it says so on a screen only: give it the time.
     if (role === 'seed') await delay(5000)
-    return {
-      pid: child.pid,
-      file: join(directory, payload.name),
-      complete,
-      go: () => {},
-      async stop() {
-        await child.stop()
-        await tracker.stop()
-      },
-    }
+    return stockMember(child, tracker, { file: join(directory, payload.name), complete })
   },
 }

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { systemClock } from '../../src/core/clock.ts'
 import { KiB } from '../../src/core/units.ts'
 import { Limiter } from '../../src/swarm/limits/limiter.ts'
-import type { RangeOptions } from '../../src/swarm/origin-client.ts'
+import type { OriginClient } from '../../src/swarm/origin-client.ts'
 import { RunFetcher } from '../../src/swarm/run-fetcher.ts'
 import { Slice } from '../../src/swarm/slice.ts'
 import { makeArtifact } from '../support/artifact.ts'
@@ -12,16 +12,17 @@ const pieceLength = 16 * KiB
 const fixture = makeArtifact({ length: 4 * pieceLength, pieceLength })
 const { artifact, content } = fixture
 
+type Client = Pick<OriginClient, 'fetchRange'>
+
 test('pieces that were dealt away while an earlier one of the same chunk was stored are not stored', async () => {
   const store = MemoryPieceStore.of(fixture)
   const slice = new Slice(artifact, store.have, systemClock)
   const lease = { seat: 'a', leaseMs: 60_000 }
   slice.deal({ ...lease, pieces: [0, 1, 2, 3] })
   store.onPiece(() => slice.deal({ ...lease, pieces: [2] }))
-  const client = {
+  const client: Client = {
     // The whole range as one chunk, as small pieces come on a fast line.
-    fetchRange: async (_: string, { start, end }: { start: number; end: number }, __: number, options: RangeOptions) =>
-      options.onChunk(content.subarray(start, end)),
+    fetchRange: async (_path, { start, end }, _length, options) => options.onChunk(content.subarray(start, end)),
   }
   const fetcher = new RunFetcher(
     { client, artifact, path: '/x', store, limiter: new Limiter(), clock: systemClock },
@@ -36,8 +37,8 @@ test('what many broken runs leave behind is bounded', async () => {
   const store = MemoryPieceStore.of(fixture)
   const slice = new Slice(artifact, store.have, systemClock)
   slice.deal({ seat: 'a', leaseMs: 60_000, pieces: [0, 1, 2, 3] })
-  const client = {
-    fetchRange: async (_: string, { start }: { start: number }, __: number, options: RangeOptions) => {
+  const client: Client = {
+    fetchRange: async (_path, { start }, _length, options) => {
       await options.onChunk(content.subarray(start, start + 100))
       throw new Error('cut')
     },
@@ -59,13 +60,8 @@ test('a run that came to its end is not ended by force, so its connection can be
   const slice = new Slice(artifact, store.have, systemClock)
   slice.deal({ seat: 'a', leaseMs: 60_000, pieces: [0, 1] })
   let ended: boolean | undefined
-  const client = {
-    fetchRange: async (
-      _: string,
-      { start, end }: { start: number; end: number },
-      __: number,
-      options: RangeOptions,
-    ) => {
+  const client: Client = {
+    fetchRange: async (_path, { start, end }, _length, options) => {
       await options.onChunk(content.subarray(start, end))
       ended = options.signal?.aborted
     },
@@ -85,13 +81,8 @@ test('the next run is not begun beside one that has long to go, but before that 
   const slice = new Slice(artifact, store.have, clock)
   slice.deal({ seat: 'a', leaseMs: 60_000, pieces: [0, 1, 2, 3] })
   const busy: boolean[] = []
-  const client = {
-    fetchRange: async (
-      _: string,
-      { start, end }: { start: number; end: number },
-      __: number,
-      options: RangeOptions,
-    ) => {
+  const client: Client = {
+    fetchRange: async (_path, { start, end }, _length, options) => {
       busy.push(fetcher.busy)
       for (let at = start; at < end; at += pieceLength / 2) {
         now += 500
