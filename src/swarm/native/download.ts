@@ -6,10 +6,11 @@
 import { pieceSize } from '../../core/artifact.ts'
 import { ContentError } from '../../core/errors.ts'
 import type { PieceStore } from '../../core/piece-store.ts'
-import { MiB } from '../../core/units.ts'
+import { KiB, MiB, second } from '../../core/units.ts'
 import { type Limiter, onTheLine } from '../limits/limiter.ts'
 import { BufferPool } from './buffer-pool.ts'
 import { Evidence } from './evidence.ts'
+import { LineWindow } from './line-window.ts'
 import type { Block, PartialPiece } from './partial-piece.ts'
 import type { Peer } from './peer.ts'
 import { overdueMs, Picker } from './picker.ts'
@@ -20,6 +21,8 @@ import { type Experience, grantsFor } from './trust.ts'
 const startedBytes = 16 * MiB
 const mostStarted = 64
 const fewestStarted = 4
+/** A second of a cable of 1 Mbit/s; two before a peer that does not answer no longer counts. */
+const downlink = { leastBytes: 128 * KiB, spanMs: second / 2, staleMs: 2 * second }
 /** Blocks nobody asked for: a race explains a few. */
 const unaskedLimitBytes = 2 * MiB
 
@@ -38,6 +41,8 @@ export interface DownloadParts {
 
 export class Download {
   readonly picker: Picker
+  /** What is asked of all peers together. */
+  readonly line: LineWindow
   readonly #parts: DownloadParts
   readonly #pool: BufferPool
   readonly #evidence = new Evidence()
@@ -45,6 +50,8 @@ export class Download {
   readonly #judged = new Set<PartialPiece>()
   /** Peers that could be asked if there were something to ask for. */
   readonly #hungry = new Set<Peer>()
+  /** Some peer has nothing to do because enough is asked of the others. */
+  #crowded = false
   #waking: NodeJS.Immediate | undefined
   /** Ends the waiting for the limiter. */
   #unwait: (() => void) | undefined
@@ -60,6 +67,7 @@ export class Download {
     const { layout, have } = parts.store
     const most = Math.max(fewestStarted, Math.min(mostStarted, Math.floor(startedBytes / layout.pieceLength)))
     this.#parts = parts
+    this.line = new LineWindow(downlink, parts.now())
     this.#pool = new BufferPool(Math.min(layout.pieceLength, layout.length), most)
     this.picker = new Picker({
       have,
@@ -93,7 +101,9 @@ export class Download {
       peer.request(this.picker.started.get(block.piece)!, block, now)
       limiter.take(onTheLine(block.length))
     }
-    this.#hungry.delete(peer)
+    if (!peer.pipeline.idle) return void this.#hungry.delete(peer)
+    this.#hungry.add(peer)
+    this.#crowded = true
   }
 
   block(peer: Peer, piece: number, begin: number, bytes: Uint8Array): void {
@@ -105,6 +115,7 @@ export class Download {
     }
     peer.bytesIn += bytes.length
     peer.usefulAt = now
+    if (this.#crowded) this.#wake()
     const { partial } = request
     const welcome = this.picker.started.get(piece) === partial && (!partial.exclusive || partial.owner === peer)
     const fresh = welcome ? partial.fill(begin, bytes, peer) : 0
@@ -255,6 +266,7 @@ export class Download {
   }
 
   #feed(): void {
+    this.#crowded = false
     for (const peer of [...this.#hungry]) this.fill(peer)
   }
 

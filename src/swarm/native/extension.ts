@@ -2,15 +2,20 @@
  * The extension handshake (BEP 10): what each side says about itself once, right after the handshake. It is also where our own nodes
  * agree on larger blocks: each names the largest request it serves, and requests at most that, and at most a piece.
  *
- *   { m: {}, p: 46001, reqq: 500, sigmesh: { block: 131072 }, v: "sigmesh 0.1.0" }
+ *   { m: { sm_receipt: 1 }, p: 46001, reqq: 500, sigmesh: { block: 131072 }, v: "sigmesh 0.1.0" }
  *
- * `m` is empty: no peer exchange, no metadata exchange; what a private swarm needs comes from the tracker and the manifest.
+ * `m` has no peer exchange and no metadata exchange: what a private swarm needs comes from the tracker and the manifest. What it has is ours:
+ *
+ *   sm_receipt   4 bytes, big-endian: how many bytes of blocks have arrived on this connection, modulo 2^32
  */
 import { type Bencoded, decode, encode, isDict } from '../bencode.ts'
-import { largestBlockBytes, standardBlockBytes } from './message.ts'
+import { largestBlockBytes, standardBlockBytes, WireError } from './message.ts'
 import { queueLimit } from './upload.ts'
 
 export const extensionHandshakeId = 0
+/** Under which id we want to hear receipts. */
+export const receiptId = 1
+const receiptName = 'sm_receipt'
 /** What BEP 10 says clients accept when they do not say (libtorrent's default). */
 export const defaultRequestQueue = 250
 
@@ -21,19 +26,22 @@ export interface ExtensionHandshake {
   readonly requestQueue: number
   /** Largest block it serves, 16 to 128 KiB, a power of two. */
   readonly blockBytes: number
+  /** Under which id it wants receipts, 1 to 255; absent when it wants none. Who wants them gives them. */
+  readonly receiptId?: number
   /** Its name for itself, printable ASCII, at most 40 characters; empty when it does not say. */
   readonly client: string
 }
 
-export function encodeExtensionHandshake({ port, requestQueue, blockBytes, client }: ExtensionHandshake): Buffer {
-  const said = new Map<string, Bencoded>([
-    ['m', new Map()],
+export function encodeExtensionHandshake(said: ExtensionHandshake): Buffer {
+  const { port, requestQueue, blockBytes, client, receiptId } = said
+  const words = new Map<string, Bencoded>([
+    ['m', new Map(receiptId === undefined ? [] : [[receiptName, receiptId]])],
     ['reqq', requestQueue],
     ['sigmesh', new Map([['block', blockBytes]])],
     ['v', Buffer.from(client)],
   ])
-  if (port !== undefined) said.set('p', port)
-  return encode(said)
+  if (port !== undefined) words.set('p', port)
+  return encode(words)
 }
 
 /** Never throws: every field is in bounds, whatever the other side wrote; what cannot be read is as if it had not been said. */
@@ -41,12 +49,26 @@ export function decodeExtensionHandshake(payload: Uint8Array): ExtensionHandshak
   const said = readable(payload)
   const port = numberIn(said, 'p')
   const block = numberIn(field(said, 'sigmesh'), 'block') ?? 0
+  const receipt = numberIn(field(said, 'm'), receiptName)
   return {
     ...(port !== undefined && port >= 1 && port <= 65_535 ? { port } : {}),
+    ...(receipt !== undefined && receipt >= 1 && receipt <= 255 ? { receiptId: receipt } : {}),
     requestQueue: clamp(numberIn(said, 'reqq') ?? defaultRequestQueue, 1, queueLimit),
     blockBytes: 2 ** Math.floor(Math.log2(clamp(block, standardBlockBytes, largestBlockBytes))),
     client: printable(field(said, 'v')),
   }
+}
+
+export function encodeReceipt(bytes: number): Buffer {
+  const payload = Buffer.alloc(4)
+  payload.writeUInt32BE(bytes)
+  return payload
+}
+
+/** @throws WireError when it has another length. */
+export function decodeReceipt(payload: Uint8Array): number {
+  if (payload.length !== 4) throw new WireError('a receipt of another length')
+  return new DataView(payload.buffer, payload.byteOffset, 4).getUint32(0)
 }
 
 /** The client's name by its peer id, for those without extensions: `-TR3000-…` becomes `TR3000`. */

@@ -4,12 +4,21 @@
  */
 import { type PieceLayout, pieceCount, pieceSize } from '../../core/artifact.ts'
 import { Bitfield } from '../../core/bitfield.ts'
-import { second } from '../../core/units.ts'
+import { KiB, second } from '../../core/units.ts'
 import type { PeerAddress, PeerView } from '../engine.ts'
 import type { Customer } from './choker.ts'
 import { Connection } from './connection.ts'
-import { clientOf, decodeExtensionHandshake, defaultRequestQueue, extensionHandshakeId } from './extension.ts'
+import {
+  clientOf,
+  decodeExtensionHandshake,
+  decodeReceipt,
+  defaultRequestQueue,
+  encodeReceipt,
+  extensionHandshakeId,
+  receiptId,
+} from './extension.ts'
 import type { Handshake } from './handshake.ts'
+import type { LineWindow } from './line-window.ts'
 import { largestBlockBytes, type Message, standardBlockBytes, WireError } from './message.ts'
 import type { Block, PartialPiece } from './partial-piece.ts'
 import type { Asker } from './picker.ts'
@@ -23,13 +32,24 @@ import type { Wire } from './wire.ts'
 /** After a bad piece, by strikes. */
 const restMs = second
 
+/** Asked at least of a peer that is slow, and one of ours. */
+const mostAskedAhead = 512 * KiB
+
 /** Of its hints the latest count. */
 const suggestedKept = 16
+
+/** A receipt goes along with whatever is said; on its own after so many bytes, or so long. */
+const receiptBytes = 64 * KiB
+const receiptMs = 100
 
 /** What a peer tells the swarm. Calls come in the middle of a chunk, `onTurn` after it. */
 export interface PeerEvents {
   onInventory(peer: Peer): void
   onHave(peer: Peer, piece: number): void
+  /** It gives receipts, from its first block on. */
+  onReceipts(peer: Peer): void
+  /** @param total Bytes of blocks that have arrived there, modulo 2^32. @throws WireError when that cannot be. */
+  onReceipt(peer: Peer, total: number): void
   onBlock(peer: Peer, piece: number, begin: number, block: Uint8Array): void
   onReject(peer: Peer, block: Block): void
   onChoke(peer: Peer): void
@@ -49,6 +69,8 @@ export interface PeerParts {
   readonly layout: PieceLayout
   readonly tuning: Tuning
   readonly now: () => number
+  /** What is asked of all peers together. */
+  readonly line: LineWindow
   readonly strikes: (host: string) => number
   readonly events: PeerEvents
 }
@@ -72,6 +94,12 @@ export class Peer implements Asker, Customer, Requester, Standing, Taker {
   #client: string
   #inventoried = false
   #blockBytes = standardBlockBytes
+  /** Under which id it wants receipts. */
+  #receiptId: number | undefined
+  /** Bytes of blocks that have arrived; of these, the ones it has a receipt for; when it got the last. */
+  #arrived = 0
+  #receipted = 0
+  #receiptedAt = Number.NEGATIVE_INFINITY
   /** Its pieces are counted one by one in the rarity order: it did not have everything from the start. */
   counted = true
   /** Pieces it has that we lack. */
@@ -116,7 +144,7 @@ export class Peer implements Asker, Customer, Requester, Standing, Taker {
     this.connectedAt = this.since = this.usefulAt = now()
     this.has = new Bitfield(pieceCount(layout))
     this.rest()
-    this.pipeline = new Pipeline(now(), parts.tuning.requestMs, defaultRequestQueue, standardBlockBytes)
+    this.pipeline = new Pipeline(now(), parts.tuning.requestMs, defaultRequestQueue, standardBlockBytes, parts.line)
     this.connection = new Connection(parts.wire, pieceCount(layout), now, {
       onMessage: message => this.#hear(message),
       onTurn: () => events.onTurn(this),
@@ -175,6 +203,19 @@ export class Peer implements Asker, Customer, Requester, Standing, Taker {
     this.connection.out.bare(this.declared ? 'interested' : 'notInterested')
   }
 
+  /** Tell it what has arrived of what it sends, when it is time. */
+  acknowledge(): void {
+    const fresh = this.#arrived - this.#receipted
+    if (this.#receiptId === undefined || fresh === 0) return
+    const now = this.#now()
+    const { connection, pipeline } = this
+    const due = fresh >= receiptBytes || now - this.#receiptedAt >= receiptMs
+    if (!due && !connection.talking && !pipeline.idle) return
+    this.#receipted = this.#arrived
+    this.#receiptedAt = now
+    connection.out.extended(this.#receiptId, encodeReceipt(this.#arrived >>> 0))
+  }
+
   setChoked(choked: boolean, now: number): void {
     this.choked = choked
     this.since = now
@@ -200,6 +241,7 @@ export class Peer implements Asker, Customer, Requester, Standing, Taker {
     if (!this.fast && needsFast.has(message.type)) throw new WireError('a fast message without the fast extension')
     switch (message.type) {
       case 'piece':
+        this.#arrived += message.block.length
         events.onBlock(this, message.piece, message.begin, message.block)
         break
       case 'request':
@@ -268,8 +310,9 @@ export class Peer implements Asker, Customer, Requester, Standing, Taker {
   }
 
   #extended(id: number, payload: Uint8Array): void {
+    if (id === receiptId) return this.#events.onReceipt(this, decodeReceipt(payload))
     if (id !== extensionHandshakeId) return
-    const { client, port, requestQueue, blockBytes } = decodeExtensionHandshake(payload)
+    const { client, port, requestQueue, blockBytes, receiptId: theirs } = decodeExtensionHandshake(payload)
     if (client !== '') this.#client = client
     this.listenPort = port
     this.pipeline.requestLimit = requestQueue
@@ -277,6 +320,11 @@ export class Peer implements Asker, Customer, Requester, Standing, Taker {
     // Never back: answers to larger requests may be on their way.
     this.#blockBytes = Math.max(this.#blockBytes, this.pipeline.blockLimit)
     this.connection.allowBlocks(this.#blockBytes)
+    if (theirs === undefined) return
+    this.#receiptId = theirs
+    // It serves what is wanted most first: what waits there holds nothing up, and to ask for a whole piece spares round trips.
+    this.pipeline.leastWindowBytes = Math.min(this.#layout.pieceLength, mostAskedAhead)
+    this.#events.onReceipts(this)
   }
 
   /** @throws WireError when the block is not inside a piece, empty, or larger than we ever offer. */

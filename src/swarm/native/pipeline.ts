@@ -8,6 +8,7 @@
  * remembered, since its answer may still come and still help.
  */
 import { KiB, MiB, second } from '../../core/units.ts'
+import type { LineWindow } from './line-window.ts'
 import type { Block, PartialPiece } from './partial-piece.ts'
 import { unitBytes } from './partial-piece.ts'
 import { Rate } from './rate.ts'
@@ -17,11 +18,13 @@ export interface Request extends Block {
   /** When it was sent; monotonic milliseconds. */
   readonly at: number
   lapsed: boolean
+  /** The peer was told that it is no longer wanted. */
+  withdrawn: boolean
 }
 
 const smallestWindowBytes = 5 * unitBytes
 const largestWindowBytes = 500 * unitBytes
-/** A LAN's product (1 Gbit/s at 4 ms), for a start; later only for peers that deliver it within a second. */
+/** A LAN's product (1 Gbit/s at 4 ms), once there is an answer; later only for peers that deliver it within a second. */
 const firstWindowBytes = 512 * KiB
 /** On top of the round trip: what a busy event loop at either end may take. */
 const slackMs = 200
@@ -40,6 +43,8 @@ export class Pipeline {
   requestLimit: number
   /** Largest block that the peer serves. */
   blockLimit: number
+  /** Under way with it, however slow it is, as long as it answers. */
+  leastWindowBytes = smallestWindowBytes
   /** Bytes under way. */
   outstanding = 0
   readonly #requests = new Map<number, Request>()
@@ -52,8 +57,12 @@ export class Pipeline {
   /** When the silence began: at the last answer, or at the first request after a time without any. */
   #waitingSince = 0
   #lapses = 0
+  #answered = false
+  /** Of all peers together. */
+  readonly #line: LineWindow
 
-  constructor(now: number, timeoutMs: number, requestLimit: number, blockLimit: number) {
+  constructor(now: number, timeoutMs: number, requestLimit: number, blockLimit: number, line: LineWindow) {
+    this.#line = line
     this.rate = new Rate(now)
     this.#timeoutMs = timeoutMs
     this.requestLimit = requestLimit
@@ -87,19 +96,20 @@ export class Pipeline {
   /** Bytes that may be asked for now; 0 or less: enough is under way. */
   room(now: number): number {
     if (this.#live >= this.requestLimit) return 0
-    return this.#window(now) - this.outstanding
+    return Math.min(this.#window(now) - this.outstanding, this.#line.room(now))
   }
 
   /** Bytes that the next request may name: whole units. */
   blockBytes(now: number): number {
-    if (this.snubbed) return unitBytes
+    if (this.snubbed || !this.#answered) return unitBytes
     const rate = this.rate.at(now) ?? Infinity
     const wanted = Math.min(this.blockLimit, (rate * blockMs) / second)
     return Math.max(1, Math.floor(wanted / unitBytes)) * unitBytes
   }
 
   add(partial: PartialPiece, block: Block, now: number): void {
-    const request = { piece: block.piece, begin: block.begin, length: block.length, partial, at: now, lapsed: false }
+    const { piece, begin, length } = block
+    const request = { piece, begin, length, partial, at: now, lapsed: false, withdrawn: false }
     if (this.#live === 0) {
       this.#waitingSince = now
       this.#probe = { request, at: now }
@@ -108,6 +118,7 @@ export class Pipeline {
     this.#live++
     if (this.#requests.size - this.#live > lapsedKept) this.#forget()
     this.outstanding += block.length
+    this.#line.begin(block.length, now)
   }
 
   /** A request for this unit is under way or has lapsed. */
@@ -122,7 +133,9 @@ export class Pipeline {
   answered(piece: number, begin: number, length: number, now: number): Request | undefined {
     const request = this.refused(piece, begin, length)
     if (!request) return undefined
+    this.#line.arrived(length, now)
     this.rate.add(length, now)
+    this.#answered = true
     this.#lapses = 0
     this.#waitingSince = now
     this.#answerMs += (now - request.at - this.#answerMs) * freshness
@@ -144,8 +157,10 @@ export class Pipeline {
   withdraw(piece: number, which: (block: Block) => boolean): Request[] {
     const withdrawn: Request[] = []
     for (const request of this.#requests.values()) {
-      if (request.piece !== piece || request.lapsed || !which(request)) continue
+      if (request.piece !== piece || request.withdrawn || !which(request)) continue
+      // A lapsed one, too: the peer may still have it in its queue.
       this.#lapse(request)
+      request.withdrawn = true
       withdrawn.push(request)
     }
     return withdrawn
@@ -168,16 +183,16 @@ export class Pipeline {
   clear(): Request[] {
     const live = [...this.#requests.values()].filter(request => !request.lapsed)
     this.#requests.clear()
-    this.#live = this.outstanding = 0
+    for (const request of live) this.#settle(request)
     return live
   }
 
   #window(now: number): number {
-    if (this.snubbed) return unitBytes
+    if (this.snubbed || !this.#answered) return unitBytes
     const rate = this.rate.at(now)
     if (rate === undefined) return firstWindowBytes
     const product = (rate * (this.#roundTripMs + slackMs)) / second
-    const floor = Math.max(smallestWindowBytes, Math.min(firstWindowBytes, rate))
+    const floor = Math.max(this.leastWindowBytes, Math.min(firstWindowBytes, rate))
     return Math.max(floor, Math.min(product, largestWindowBytes))
   }
 
@@ -195,6 +210,7 @@ export class Pipeline {
     if (request.lapsed) return
     this.#live--
     this.outstanding -= request.length
+    this.#line.end(request.length, request.at)
   }
 }
 

@@ -15,7 +15,7 @@ import { judge } from './choker.ts'
 import { Completion } from './completion.ts'
 import { Dialer } from './dialer.ts'
 import { Download } from './download.ts'
-import { encodeExtensionHandshake, extensionHandshakeId } from './extension.ts'
+import { encodeExtensionHandshake, extensionHandshakeId, receiptId } from './extension.ts'
 import { encodeHandshake, type Handshake } from './handshake.ts'
 import { largestBlockBytes } from './message.ts'
 import type { Block } from './partial-piece.ts'
@@ -99,7 +99,12 @@ export class NativeSwarm implements Swarm, PeerEvents {
       onStrike: host => this.#strike(host),
       onFault: error => this.#fail(error),
     })
-    this.#uploads = new Uploads(store, parts.limits.lan_up)
+    this.#uploads = new Uploads({
+      store,
+      limiter: parts.limits.lan_up,
+      availability: piece => this.#download.picker.order.availability(piece),
+      now,
+    })
     this.#suggester = new Suggester({
       pieces: store.pieces,
       pieceLength: store.layout.pieceLength,
@@ -157,6 +162,15 @@ export class NativeSwarm implements Swarm, PeerEvents {
   onHave(peer: Peer, piece: number): void {
     this.#download.have(peer, piece)
     this.#suggester.taken(peer, piece)
+    this.#uploads.has(peer, piece)
+  }
+
+  onReceipts(peer: Peer): void {
+    this.#uploads.flight.track(peer, peer.bytesOut)
+  }
+
+  onReceipt(peer: Peer, total: number): void {
+    this.#uploads.flight.receipt(peer, total)
   }
 
   onBlock(peer: Peer, piece: number, begin: number, block: Uint8Array): void {
@@ -191,6 +205,7 @@ export class NativeSwarm implements Swarm, PeerEvents {
     if (peer.connection.talking) this.#announcer.tell(peer)
     if (this.#unjudged) this.#giveSlots()
     if (this.#parts.store.have.complete) this.#suggester.tend(peer)
+    peer.acknowledge()
     this.#uploads.pump()
   }
 
@@ -225,7 +240,19 @@ export class NativeSwarm implements Swarm, PeerEvents {
     if (!this.#roster.admit(newcomer, this.handshake.peerId, this.#dialer.dialling, now())) return false
     const strikes = (host: string) => this.#book.strikes(host)
     const { layout } = store
-    const peer = new Peer({ wire, handshake: theirs, address, direction, layout, tuning, now, strikes, events: this })
+    const { line } = this.#download
+    const peer = new Peer({
+      wire,
+      handshake: theirs,
+      address,
+      direction,
+      layout,
+      tuning,
+      now,
+      line,
+      strikes,
+      events: this,
+    })
     this.#roster.add(peer)
     this.#introduce(peer)
     peer.connection.receive(rest)
@@ -238,7 +265,7 @@ export class NativeSwarm implements Swarm, PeerEvents {
     const { out } = peer.connection
     if (peer.extended) {
       const { port } = this.#parts
-      const self = { port, requestQueue: queueLimit, blockBytes: largestBlockBytes, client }
+      const self = { port, requestQueue: queueLimit, blockBytes: largestBlockBytes, receiptId, client }
       out.extended(extensionHandshakeId, encodeExtensionHandshake(self))
     }
     if (peer.fast && have.complete) out.bare('haveAll')
@@ -278,6 +305,7 @@ export class NativeSwarm implements Swarm, PeerEvents {
     const now = this.#parts.now()
     this.#download.tick(now)
     this.#giveSlots()
+    this.#uploads.pump()
     for (const peer of [...this.#roster]) this.#check(peer, now)
     this.#dialer.tick()
   }

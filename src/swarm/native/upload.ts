@@ -1,12 +1,17 @@
 /**
- * Serves what peers request: a bounded queue for each, all served in turn, blocks from the slab cache to the sockets.
+ * Serves what peers request: a bounded queue for each, blocks from the slab cache to the sockets.
+ *
+ *   the cable carries it    all are served in turn, each in the order of its requests
+ *   it does not             what the fewest have, or have begun to get, goes first: a piece that only this node has leaves it once before
+ *                           any leaves it twice, and whoever has it passes it on
  *
  * Limits against a peer that asks and does not read: at most `queueLimit` requests are kept for it (the rest is refused), and it is
  * skipped while its socket has a backlog; the connection watches how long that lasts. So it costs its queue and two slabs.
  */
 import type { PieceStore } from '../../core/piece-store.ts'
-import { KiB, MiB } from '../../core/units.ts'
+import { KiB, MiB, second } from '../../core/units.ts'
 import { type Limiter, onTheLine } from '../limits/limiter.ts'
+import { Flight } from './flight.ts'
 import type { Block } from './partial-piece.ts'
 import { type Slab, SlabCache } from './slab-cache.ts'
 
@@ -15,6 +20,12 @@ export const queueLimit = 500
 /** One peer's turn. */
 const turnBytes = 256 * KiB
 
+/** Of what may be under way to peers, where there is not room for all. */
+const spareShare = 1 / 4
+/** Two seconds for what is under way, and as long until the news are back. */
+const carrierMs = 5 * second
+/** So far ahead is looked for what should go first. */
+const lookAhead = 64
 /** All turns of one `pump`: then what has arrived meanwhile is looked at. */
 const pumpBytes = 4 * MiB
 
@@ -32,10 +43,30 @@ export interface ServedBlock extends Block {
   readonly bytes: readonly Uint8Array[]
 }
 
+/** Bytes of a piece that a peer was sent, and when the last of them. */
+interface Begun {
+  readonly bytes: number
+  readonly at: number
+}
+
+export interface UploadParts {
+  readonly store: PieceStore
+  readonly limiter: Limiter
+  /** Connected peers that have the piece. */
+  readonly availability: (piece: number) => number
+  /** Monotonic milliseconds. */
+  readonly now: () => number
+}
+
 export class Uploads {
+  readonly flight: Flight<Requester>
   readonly #store: PieceStore
   readonly #cache: SlabCache
   readonly #limiter: Limiter
+  readonly #availability: (piece: number) => number
+  /** By piece: what those were sent of it who have not said that they have it. */
+  readonly #begun = new Map<number, Map<Requester, Begun>>()
+  readonly #now: () => number
   /** In the order of their turns. */
   readonly #queues = new Map<Requester, Block[]>()
   /** Peers whose next block is being read. */
@@ -45,11 +76,18 @@ export class Uploads {
   /** Ends the waiting for the limiter. */
   #unwait: (() => void) | undefined
   #immediate: NodeJS.Immediate | undefined
+  /** Somebody waits because enough is under way. */
+  #crowded = false
+  /** It was so when this turn began: what goes first is chosen. */
+  #choosing = false
 
-  constructor(store: PieceStore, limiter: Limiter) {
+  constructor({ store, limiter, availability, now }: UploadParts) {
     this.#store = store
     this.#cache = new SlabCache(store)
     this.#limiter = limiter
+    this.#availability = availability
+    this.#now = now
+    this.flight = new Flight(now)
   }
 
   /** @param block Inside the artifact and no longer than a block may be: checked by the caller. Call `pump` after the last one. */
@@ -68,6 +106,12 @@ export class Uploads {
     const queue = this.#queues.get(peer) ?? []
     const at = queue.findIndex(block => block.piece === piece && block.begin === begin && block.length === length)
     if (at >= 0) peer.refuse(queue.splice(at, 1)[0]!)
+    this.#ended(peer, piece)
+  }
+
+  /** The peer has the piece. */
+  has(peer: Requester, piece: number): void {
+    this.#ended(peer, piece)
   }
 
   /** The peer is choked: what it has asked for is refused. */
@@ -75,20 +119,26 @@ export class Uploads {
     const queue = this.#queues.get(peer) ?? []
     this.#queues.delete(peer)
     for (const block of queue) peer.refuse(block)
+    for (const piece of this.#begun.keys()) this.#ended(peer, piece)
   }
 
   /** The peer is gone. */
   forget(peer: Requester): void {
     this.#queues.delete(peer)
+    for (const piece of this.#begun.keys()) this.#ended(peer, piece)
+    this.flight.gone(peer)
   }
 
   waiting(peer: Requester): number {
     return this.#queues.get(peer)?.length ?? 0
   }
 
-  /** Send what can be sent now, a turn a peer, until all wait for their sockets, the disk or the rate limit. */
+  /** Send what can be sent now, a turn a peer, until all wait for their sockets, the cable, the disk or the rate limit. */
   pump(): void {
     let left = pumpBytes
+    this.#choosing = this.#crowded
+    this.#crowded = false
+    if (this.#choosing) this.#rarestFirst()
     // A peer that was served goes to the end of the Map, and so is met again by this very loop.
     for (const [peer, queue] of this.#queues) {
       if (this.#unwait || this.#immediate) return
@@ -112,6 +162,57 @@ export class Uploads {
     this.pump()
   }
 
+  /** Requests and peers by how few have what they are about; where that is equal, as before. */
+  #rarestFirst(): void {
+    const rank = new Map<Requester, number>()
+    for (const [peer, queue] of this.#queues) {
+      const spread = (block: Block) => this.#spread(block.piece, peer)
+      const ahead = queue.slice(0, lookAhead).map(block => ({ block, spread: spread(block) }))
+      ahead.sort((a, b) => a.spread - b.spread)
+      queue.splice(0, ahead.length, ...ahead.map(({ block }) => block))
+      rank.set(peer, ahead[0]?.spread ?? 0)
+    }
+    const turns = [...this.#queues].sort(([a], [b]) => rank.get(a)! - rank.get(b)!)
+    this.#queues.clear()
+    for (const [peer, queue] of turns) this.#queues.set(peer, queue)
+  }
+
+  /** Bytes that may be sent for this block. What somebody else passes on, too, only keeps a cable from being idle. */
+  #room(peer: Requester, { piece }: Block): number {
+    const spare = this.#choosing && this.#spread(piece, peer) > 0
+    return this.flight.room(peer, spare ? spareShare : 1)
+  }
+
+  /** Peers that have the piece, and one more when another peer is about to have it from here. */
+  #spread(piece: number, peer: Requester): number {
+    const carrier = this.#carrier(piece)
+    return this.#availability(piece) + (carrier === undefined || carrier === peer ? 0 : 1)
+  }
+
+  /** Who was sent most of the piece, as long as it goes on: who takes it and tells nobody holds it up for a while only. */
+  #carrier(piece: number): Requester | undefined {
+    const fresh = this.#now() - carrierMs
+    let most = 0
+    let carrier: Requester | undefined
+    for (const [peer, { bytes, at }] of this.#begun.get(piece) ?? []) {
+      if (at < fresh || bytes <= most) continue
+      most = bytes
+      carrier = peer
+    }
+    return carrier
+  }
+
+  #begin(peer: Requester, { piece, length }: Block): void {
+    const begun = this.#begun.get(piece) ?? new Map<Requester, Begun>()
+    this.#begun.set(piece, begun)
+    begun.set(peer, { bytes: (begun.get(peer)?.bytes ?? 0) + length, at: this.#now() })
+  }
+
+  #ended(peer: Requester, piece: number): void {
+    const begun = this.#begun.get(piece)
+    if (begun?.delete(peer) && begun.size === 0) this.#begun.delete(piece)
+  }
+
   /** @returns Bytes sent. */
   #turn(peer: Requester, queue: Block[]): number {
     if (!peer.ready || this.#loading.has(peer)) return 0
@@ -120,6 +221,10 @@ export class Uploads {
     let sum = 0
     for (const block of queue) {
       if (sum >= turnBytes) break
+      if (sum >= this.#room(peer, block)) {
+        this.#crowded = true
+        break
+      }
       const loan = this.#cache.borrow(block.piece, block.begin, block.length)
       if (!loan) {
         void this.#load(peer, block)
@@ -131,10 +236,12 @@ export class Uploads {
         break
       }
       served.push({ piece: block.piece, begin: block.begin, length: block.length, bytes: loan.bytes })
+      this.#begin(peer, block)
       sum += block.length
     }
     queue.splice(0, served.length)
     this.bytesOut += sum
+    if (sum > 0) this.flight.sent(peer, sum)
     const giveBack = () => this.#cache.giveBack(lent)
     if (sum > 0) peer.sendBlocks(served, giveBack)
     else giveBack()

@@ -25,7 +25,7 @@ import { Holdings } from './holdings.ts'
 import { Lease } from './lease.ts'
 import type { SeatAnswer } from './protocol.ts'
 import { type Gains, Roster, type SiteNode } from './roster.ts'
-import { barrenMs, firstRunBytes, runMs, type SeatRules } from './rules.ts'
+import { barrenMs, firstRunBytes, runMs, type SeatRules, slowFactor } from './rules.ts'
 import { collect, roomiest } from './run.ts'
 import { chooseTakeOver } from './take-over.ts'
 
@@ -215,9 +215,31 @@ export class Deal {
 
   /** The next run when less than half of the last is left, or when the last piece is under way. */
   #refill(lease: Lease, now: number): Lease {
+    this.#relieve(lease, now)
     const left = lease.unfinished.size
     if (left <= 1 || left * 2 < lease.lastRun) this.#give(lease, this.#chooseRun(lease, now), now)
     return lease
+  }
+
+  /** What it will not have passed on before the others are through goes back, but for the piece that is under way. */
+  #relieve(lease: Lease, now: number): void {
+    const kept = Math.max(1, this.#worthwhile(lease, now))
+    for (const piece of [...lease.unfinished.keys()].slice(kept)) this.#release(lease, piece)
+  }
+
+  /**
+   * How many pieces it is worth dealing to this seat, those it has included: without end, as long as it is about as fast as another. A
+   * seat behind a slow cable has to bring a piece in and to pass it on, and by then the others should not be waiting for it.
+   */
+  #worthwhile(lease: Lease, now: number): number {
+    const { pieceLength } = this.layout
+    const others = this.#living().filter(other => other !== lease && other.rate > 0)
+    const paces = others.map(other => other.pieceMs(pieceLength, now))
+    const ownMs = lease.pieceMs(pieceLength, now)
+    if (ownMs <= slowFactor * Math.min(...paces)) return Number.POSITIVE_INFINITY
+    const rest = others.reduce((pieces, other) => pieces + other.unfinished.size, this.#undealt)
+    const perMs = paces.reduce((sum, paceMs) => sum + 1 / paceMs, 0)
+    return Math.floor(rest / perMs / (2 * ownMs))
   }
 
   #give(lease: Lease, run: readonly number[], now: number): void {
@@ -235,6 +257,7 @@ export class Deal {
     if (now < this.#listenUntil) return []
     const { node } = lease
     if (this.#undealt > 0) {
+      if (lease.unfinished.size >= this.#worthwhile(lease, now)) return []
       const missing = (piece: number) => this.#owner[piece] === nobody && !this.#holdings.has(piece)
       return this.#collect(lease, this.#runSize(lease, this.#undealt), missing)
     }

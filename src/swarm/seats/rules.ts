@@ -37,6 +37,8 @@ export const firstRunBytes = MiB
 export const runMs = second
 /** What a piece is taken to cost a seat of unknown speed where no other seat's speed is known. */
 export const unknownPieceMs = 5 * second
+/** A seat that takes so many times as long for a piece as the fastest is slow: pieces may be moved from it, and are dealt to it with care. */
+export const slowFactor = 3
 /** A piece is left where it is for this long at least; doubled with each time it is moved, so that moving it ends. */
 export const patienceMs = 2 * second
 /** A seat that brings nothing for this long gives way to a node that waits; doubled with each time in a row. */

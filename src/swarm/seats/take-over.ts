@@ -3,7 +3,7 @@
  * hung. Moved, never doubled in the deal; on the line, what the holder had begun is lost, hence the patience.
  */
 import type { Lease } from './lease.ts'
-import { barrenPatience, patienceMs, unknownPieceMs } from './rules.ts'
+import { barrenPatience, patienceMs, slowFactor, unknownPieceMs } from './rules.ts'
 
 /** Moving a piece for the 11th time and later needs no more patience than for the 10th: half an hour. */
 const mostDoublings = 10
@@ -35,7 +35,7 @@ export function chooseTakeOver(
 
   // A taker that has brought nothing yet is taken to be as fast as the best.
   const rate = taker.rate || Math.max(...others.map(other => other.rate))
-  const tooLateMs = 3 * (rate > 0 ? pieceLength / rate : unknownPieceMs) + patienceMs
+  const tooLateMs = slowFactor * (rate > 0 ? pieceLength / rate : unknownPieceMs) + patienceMs
   const patience = taker.node.barren ? barrenPatience * patienceMs : patienceMs
   const donorPieceMs = donor.pieceMs(pieceLength, now)
   const movable = [...donor.unfinished].filter(

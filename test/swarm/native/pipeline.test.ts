@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest'
 import { Bitfield } from '../../../src/core/bitfield.ts'
 import { KiB, MiB, second } from '../../../src/core/units.ts'
+import { LineWindow } from '../../../src/swarm/native/line-window.ts'
 import { PartialPiece, unitBytes } from '../../../src/swarm/native/partial-piece.ts'
 import { Pipeline } from '../../../src/swarm/native/pipeline.ts'
 import { Rate } from '../../../src/swarm/native/rate.ts'
@@ -9,8 +10,11 @@ import { Rate } from '../../../src/swarm/native/rate.ts'
 const partial = new PartialPiece(0, 0, () => Buffer.alloc(0), { host: '', has: new Bitfield(1) }, false)
 const timeoutMs = 5 * second
 
+/** One that never is what bounds a peer. */
+const wideLine = () => new LineWindow({ leastBytes: Infinity, spanMs: second, staleMs: second }, 0)
+
 function pipelineOf(requestLimit = 500, blockLimit = 16 * KiB): Pipeline {
-  return new Pipeline(0, timeoutMs, requestLimit, blockLimit)
+  return new Pipeline(0, timeoutMs, requestLimit, blockLimit, wideLine())
 }
 
 /** Ask for all there is room for. @returns What was asked for. */

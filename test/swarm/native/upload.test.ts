@@ -61,7 +61,12 @@ function lab(bytesPerSecond = Infinity) {
   const store = new CountingStore(fixture.artifact, fixture.pieceHashes)
   for (let piece = 0; piece < store.pieces; piece++)
     void store.put(piece, fixture.content.subarray(piece * MiB, (piece + 1) * MiB))
-  const uploads = new Uploads(store, new Limiter(bytesPerSecond))
+  const uploads = new Uploads({
+    store,
+    limiter: new Limiter(bytesPerSecond),
+    availability: () => 0,
+    now: () => performance.now(),
+  })
   started.push(uploads)
   return { store, uploads, peer: () => new FakeRequester(fixture) }
 }
