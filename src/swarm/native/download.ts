@@ -10,6 +10,8 @@ import { MiB } from '../../core/units.ts'
 import { type Limiter, onTheLine } from '../limits/limiter.ts'
 import { BufferPool } from './buffer-pool.ts'
 import { Evidence } from './evidence.ts'
+import { blockHeadBytes } from './frame-decoder.ts'
+import { largestBlockBytes } from './message.ts'
 import type { Block, PartialPiece } from './partial-piece.ts'
 import type { Peer } from './peer.ts'
 import { overdueMs, Picker } from './picker.ts'
@@ -39,6 +41,8 @@ export interface DownloadParts {
 export class Download {
   readonly picker: Picker
   readonly #parts: DownloadParts
+  /** Memory for the frames of blocks, which becomes the piece's where a block is the piece; and for pieces that are put together. */
+  readonly frames: BufferPool
   readonly #pool: BufferPool
   readonly #evidence = new Evidence()
   /** Complete pieces that the store is looking at. */
@@ -60,7 +64,9 @@ export class Download {
     const { layout, have } = parts.store
     const most = Math.max(fewestStarted, Math.min(mostStarted, Math.floor(startedBytes / layout.pieceLength)))
     this.#parts = parts
-    this.#pool = new BufferPool(Math.min(layout.pieceLength, layout.length), most)
+    const pieceBytes = Math.min(layout.pieceLength, layout.length)
+    this.frames = new BufferPool(blockHeadBytes + Math.min(pieceBytes, largestBlockBytes), most)
+    this.#pool = pieceBytes > largestBlockBytes ? new BufferPool(pieceBytes, most) : this.frames
     this.picker = new Picker({
       have,
       mostStarted: most,
@@ -107,7 +113,7 @@ export class Download {
     peer.usefulAt = now
     const { partial } = request
     const welcome = this.picker.started.get(piece) === partial && (!partial.exclusive || partial.owner === peer)
-    const fresh = welcome ? partial.fill(begin, bytes, peer) : 0
+    const fresh = welcome ? partial.fill(begin, bytes, peer, () => peer.connection.keep(bytes)) : 0
     this.bytesWasted += bytes.length - fresh
     if (fresh === 0) return
     if (partial.doubled) this.#withdraw(piece, other => partial.holds(other))
@@ -155,6 +161,7 @@ export class Download {
       peer.wanted--
       peer.declare()
     }
+    if (this.#parts.store.have.complete) this.#letGo()
   }
 
   /** What the peer has was learnt in one go. */
@@ -180,7 +187,7 @@ export class Download {
     this.#unwait?.()
     clearTimeout(this.#endGame)
     this.#hungry.clear()
-    this.#pool.clear()
+    this.#letGo()
   }
 
   async #judge(partial: PartialPiece): Promise<void> {
@@ -243,7 +250,12 @@ export class Download {
   #recycle(partial: PartialPiece): void {
     if (this.#judged.has(partial)) return
     if (!partial.complete) this.bytesWasted += partial.received
-    if (partial.taken) this.#pool.give(partial.taken)
+    if (partial.taken) (partial.adopted ? this.frames : this.#pool).give(partial.taken)
+  }
+
+  #letGo(): void {
+    this.frames.clear()
+    this.#pool.clear()
   }
 
   #wake(): void {

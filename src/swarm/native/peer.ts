@@ -6,6 +6,7 @@ import { type PieceLayout, pieceCount, pieceSize } from '../../core/artifact.ts'
 import { Bitfield } from '../../core/bitfield.ts'
 import { second } from '../../core/units.ts'
 import type { PeerAddress, PeerView } from '../engine.ts'
+import type { BufferPool } from './buffer-pool.ts'
 import type { Customer } from './choker.ts'
 import { Connection } from './connection.ts'
 import { clientOf, decodeExtensionHandshake, defaultRequestQueue, extensionHandshakeId } from './extension.ts'
@@ -48,6 +49,8 @@ export interface PeerParts {
   readonly direction: 'in' | 'out'
   readonly layout: PieceLayout
   readonly tuning: Tuning
+  /** For frames of large blocks. */
+  readonly frames: BufferPool
   readonly now: () => number
   readonly strikes: (host: string) => number
   readonly events: PeerEvents
@@ -117,7 +120,8 @@ export class Peer implements Asker, Customer, Requester, Standing, Taker {
     this.has = new Bitfield(pieceCount(layout))
     this.rest()
     this.pipeline = new Pipeline(now(), parts.tuning.requestMs, defaultRequestQueue, standardBlockBytes)
-    this.connection = new Connection(parts.wire, pieceCount(layout), now, {
+    const expected = () => (this.pipeline.expected > standardBlockBytes ? this.pipeline.expected : 0)
+    this.connection = new Connection(parts.wire, pieceCount(layout), { pool: parts.frames, expected }, now, {
       onMessage: message => this.#hear(message),
       onTurn: () => events.onTurn(this),
       onDrain: () => events.onDrain(this),
