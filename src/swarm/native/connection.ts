@@ -96,22 +96,6 @@ export class Connection {
     this.#turn(() => this.#decoder.push(chunk))
   }
 
-  #turn(decode: () => void): void {
-    if (this.#closed) return
-    this.heardAt = this.#now()
-    this.#inTurn = true
-    try {
-      decode()
-      if (!this.#closed) this.#events.onTurn()
-    } catch (error) {
-      // Not only WireError: whatever a stranger's bytes bring about ends this connection, never the process.
-      this.close(String(error))
-    } finally {
-      this.#inTurn = false
-    }
-    this.flush()
-  }
-
   /** @param onWritten Called once, when the socket does not need the bytes any more. */
   sendBlocks(blocks: readonly ServedBlock[], onWritten: () => void): void {
     const { socket } = this.#wire
@@ -145,6 +129,22 @@ export class Connection {
     this.#wire.onBytes = () => {}
     this.#wire.destroy()
     this.#events.onClose(reason)
+  }
+
+  #turn(decode: () => void): void {
+    if (this.#closed) return
+    this.heardAt = this.#now()
+    this.#inTurn = true
+    try {
+      decode()
+      if (!this.#closed) this.#events.onTurn()
+    } catch (error) {
+      // Not only WireError: whatever a stranger's bytes bring about ends this connection, never the process.
+      this.close(String(error))
+    } finally {
+      this.#inTurn = false
+    }
+    this.flush()
   }
 
   #write(bytes: Uint8Array, onWritten?: () => void): void {

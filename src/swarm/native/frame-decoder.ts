@@ -6,8 +6,9 @@
  * 2 GiB is found out at its fifth byte, and one that trickles makes us hold one frame.
  *
  * A large block that was asked for need not be copied: while one is expected, `into` lends the socket memory of just its frame, so that
- * the frame mostly ends where a read does; and who gets the block may `keep` that memory. What else comes there is decoded as ever, and
- * the begun frame behind it moves to the front. Nothing that a socket may still write to ever changes hands: it has to come whole first.
+ * the frame mostly ends where a read does, and who gets the block may `keep` that memory. What else comes there is decoded as ever, and
+ * the begun frame behind it moves to the front. Nothing is ever taken back from a socket: it is asked after each read where the next one
+ * goes, and only what a read has filled changes hands.
  */
 import type { BufferPool } from './buffer-pool.ts'
 import { type FrameLimits, frameLimits, id, type Message, standardBlockBytes, WireError } from './message.ts'

@@ -3,7 +3,7 @@
  *
  * All sockets read into one buffer that they share, because node calls `onread` synchronously: no allocation and no garbage a read. By
  * `data` events each read costs an allocation of 64 KiB, and V8 marks its whole heap for every few hundred of those. (Not shared on
- * Windows, where reads are under way while others arrive.)
+ * Windows, where reads are under way while others arrive.) A reader that has better memory for the next read says so: `into`.
  */
 import { connect, Socket, type SocketConstructorOpts } from 'node:net'
 import { KiB } from '../../core/units.ts'
