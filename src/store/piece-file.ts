@@ -9,6 +9,7 @@ import type { Bitfield } from '../core/bitfield.ts'
 import { sha256Bytes } from '../core/digest.ts'
 import { ContentError, StoreError } from '../core/errors.ts'
 import type { PieceStore } from '../core/piece-store.ts'
+import { readBuffer } from '../core/read-buffer.ts'
 import { onDisk } from './disk-error.ts'
 import { readAt, writeAt } from './file-bytes.ts'
 import type { PieceJournal } from './piece-journal.ts'
@@ -98,7 +99,7 @@ export class PieceFile implements PieceStore {
     const size = pieceSize(this.layout, index)
     if (!isWithin(offset, length, size)) throw new RangeError(`no bytes ${offset}+${length} in a piece of ${size}`)
     if (!this.#have.has(index)) throw new StoreError('piece_absent', `piece ${index} is not stored`, { index })
-    const bytes = into?.subarray(0, length) ?? Buffer.allocUnsafe(length)
+    const bytes = into?.subarray(0, length) ?? readBuffer(length)
     const position = index * this.layout.pieceLength + offset
     if ((await onDisk(this.#path, () => readAt(this.#handle, bytes, position))) < length)
       throw new StoreError('disk_failed', `${this.#path} became shorter while it was in use`, { path: this.#path })

@@ -7,6 +7,7 @@ import type { FileHandle } from 'node:fs/promises'
 import { type PieceLayout, pieceCount, pieceSize } from '../core/artifact.ts'
 import { Bitfield } from '../core/bitfield.ts'
 import type { Sha256 } from '../core/digest.ts'
+import { readBuffer } from '../core/read-buffer.ts'
 import { MiB } from '../core/units.ts'
 import { readAt } from './file-bytes.ts'
 
@@ -23,7 +24,7 @@ export function pieceHash(pieceHashes: Uint8Array, index: number): Uint8Array {
  */
 export async function hashFile(handle: FileHandle, length: number, signal?: AbortSignal): Promise<Sha256 | undefined> {
   if ((await handle.stat()).size !== length) return undefined
-  const digest = await hashRange(handle, 0, length, Buffer.allocUnsafe(Math.min(chunkBytes, length)), signal)
+  const digest = await hashRange(handle, 0, length, readBuffer(Math.min(chunkBytes, length)), signal)
   return digest?.toString('hex') as Sha256 | undefined
 }
 
@@ -41,7 +42,7 @@ export async function findGoodPieces(
   signal?: AbortSignal,
 ): Promise<Bitfield> {
   const good = new Bitfield(pieceCount(layout))
-  const chunk = Buffer.allocUnsafe(Math.min(chunkBytes, layout.pieceLength))
+  const chunk = readBuffer(Math.min(chunkBytes, layout.pieceLength))
   for (const index of candidates) {
     if (index >= good.length) continue
     const digest = await hashRange(handle, index * layout.pieceLength, pieceSize(layout, index), chunk, signal)

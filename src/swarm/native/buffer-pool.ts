@@ -1,4 +1,6 @@
-/** Memory for pieces under way, all of one size and used again: a piece is not worth an allocation of a megabyte and its collection. */
+/** Memory for blocks and pieces under way, all of one size and used again: a piece is not worth an allocation of a megabyte and its collection. */
+import { readBuffer, wholeReadBuffer } from '../../core/read-buffer.ts'
+
 export class BufferPool {
   readonly #size: number
   readonly #most: number
@@ -10,14 +12,14 @@ export class BufferPool {
     this.#most = most
   }
 
-  /** @returns `length` bytes of anything, at most the pool's size. */
-  take(length: number): Buffer {
-    return (this.#free.pop() ?? Buffer.allocUnsafeSlow(this.#size)).subarray(0, length)
+  /** @returns `length` bytes of anything, at most the pool's size. Default: all. */
+  take(length = this.#size): Buffer {
+    return (this.#free.pop() ?? readBuffer(this.#size)).subarray(0, length)
   }
 
-  /** @param buffer One that `take` gave and that nobody reads or writes any more. */
-  give(buffer: Uint8Array): void {
-    if (this.#free.length < this.#most) this.#free.push(Buffer.from(buffer.buffer as ArrayBuffer))
+  /** @param view Any part of what `take` gave, when nobody reads or writes any of it any more. */
+  give(view: Uint8Array): void {
+    if (this.#free.length < this.#most) this.#free.push(wholeReadBuffer(view))
   }
 
   /** Let all idle memory go. */

@@ -3,7 +3,7 @@
  * nothing of pieces. Every fault of the other side (a broken frame, a reset, answers that it does not read) ends in `onClose`, once.
  */
 import { KiB, MiB } from '../../core/units.ts'
-import { FrameDecoder } from './frame-decoder.ts'
+import { FrameDecoder, type FrameMemory } from './frame-decoder.ts'
 import { FrameWriter, pieceHead } from './frame-writer.ts'
 import type { Message } from './message.ts'
 import type { ServedBlock } from './upload.ts'
@@ -42,13 +42,15 @@ export class Connection {
   saidAt: number
 
   /** @param pieces Of the artifact: it decides the length of a bitfield. */
-  constructor(wire: Wire, pieces: number, now: () => number, events: ConnectionEvents) {
+  constructor(wire: Wire, pieces: number, memory: FrameMemory, now: () => number, events: ConnectionEvents) {
     this.#wire = wire
     this.#events = events
     this.#now = now
     this.heardAt = this.saidAt = now()
-    this.#decoder = new FrameDecoder(pieces, message => events.onMessage(message))
+    this.#decoder = new FrameDecoder(pieces, message => events.onMessage(message), memory)
     wire.onBytes = chunk => this.receive(chunk)
+    wire.into = () => this.#decoder.into()
+    wire.onArrived = count => this.#turn(() => this.#decoder.arrived(count))
     wire.onEnd = reason => this.close(reason)
     wire.socket.on('drain', () => {
       this.#backlogSince = undefined
@@ -85,20 +87,13 @@ export class Connection {
     this.#decoder.allowBlocks(bytes)
   }
 
+  /** @param block Of the message that is being handed on. @returns Whether its memory is the caller's now; if not, it has to be copied. */
+  keep(block: Uint8Array): boolean {
+    return this.#decoder.keep(block)
+  }
+
   receive(chunk: Uint8Array): void {
-    if (this.#closed) return
-    this.heardAt = this.#now()
-    this.#inTurn = true
-    try {
-      this.#decoder.push(chunk)
-      if (!this.#closed) this.#events.onTurn()
-    } catch (error) {
-      // Not only WireError: whatever a stranger's bytes bring about ends this connection, never the process.
-      this.close(String(error))
-    } finally {
-      this.#inTurn = false
-    }
-    this.flush()
+    this.#turn(() => this.#decoder.push(chunk))
   }
 
   /** @param onWritten Called once, when the socket does not need the bytes any more. */
@@ -134,6 +129,22 @@ export class Connection {
     this.#wire.onBytes = () => {}
     this.#wire.destroy()
     this.#events.onClose(reason)
+  }
+
+  #turn(decode: () => void): void {
+    if (this.#closed) return
+    this.heardAt = this.#now()
+    this.#inTurn = true
+    try {
+      decode()
+      if (!this.#closed) this.#events.onTurn()
+    } catch (error) {
+      // Not only WireError: whatever a stranger's bytes bring about ends this connection, never the process.
+      this.close(String(error))
+    } finally {
+      this.#inTurn = false
+    }
+    this.flush()
   }
 
   #write(bytes: Uint8Array, onWritten?: () => void): void {

@@ -10,7 +10,9 @@ import { KiB, MiB, second } from '../../core/units.ts'
 import { type Limiter, onTheLine } from '../limits/limiter.ts'
 import { BufferPool } from './buffer-pool.ts'
 import { Evidence } from './evidence.ts'
+import { blockHeadBytes } from './frame-decoder.ts'
 import { LineWindow } from './line-window.ts'
+import { largestBlockBytes } from './message.ts'
 import type { Block, PartialPiece } from './partial-piece.ts'
 import type { Peer } from './peer.ts'
 import { overdueMs, Picker } from './picker.ts'
@@ -44,6 +46,8 @@ export class Download {
   /** What is asked of all peers together. */
   readonly line: LineWindow
   readonly #parts: DownloadParts
+  /** Memory for the frames of blocks, which becomes the piece's where a block is the piece; and for pieces that are put together. */
+  readonly frames: BufferPool
   readonly #pool: BufferPool
   readonly #evidence = new Evidence()
   /** Complete pieces that the store is looking at. */
@@ -68,7 +72,9 @@ export class Download {
     const most = Math.max(fewestStarted, Math.min(mostStarted, Math.floor(startedBytes / layout.pieceLength)))
     this.#parts = parts
     this.line = new LineWindow(downlink, parts.now())
-    this.#pool = new BufferPool(Math.min(layout.pieceLength, layout.length), most)
+    const pieceBytes = Math.min(layout.pieceLength, layout.length)
+    this.frames = new BufferPool(blockHeadBytes + Math.min(pieceBytes, largestBlockBytes), most)
+    this.#pool = pieceBytes > largestBlockBytes ? new BufferPool(pieceBytes, most) : this.frames
     this.picker = new Picker({
       have,
       mostStarted: most,
@@ -118,7 +124,7 @@ export class Download {
     if (this.#crowded) this.#wake()
     const { partial } = request
     const welcome = this.picker.started.get(piece) === partial && (!partial.exclusive || partial.owner === peer)
-    const fresh = welcome ? partial.fill(begin, bytes, peer) : 0
+    const fresh = welcome ? partial.fill(begin, bytes, peer, () => peer.connection.keep(bytes)) : 0
     this.bytesWasted += bytes.length - fresh
     if (fresh === 0) return
     if (partial.doubled) this.#withdraw(piece, other => partial.holds(other))
@@ -166,6 +172,7 @@ export class Download {
       peer.wanted--
       peer.declare()
     }
+    if (this.#parts.store.have.complete) this.#letGo()
   }
 
   /** What the peer has was learnt in one go. */
@@ -191,7 +198,7 @@ export class Download {
     this.#unwait?.()
     clearTimeout(this.#endGame)
     this.#hungry.clear()
-    this.#pool.clear()
+    this.#letGo()
   }
 
   async #judge(partial: PartialPiece): Promise<void> {
@@ -254,7 +261,12 @@ export class Download {
   #recycle(partial: PartialPiece): void {
     if (this.#judged.has(partial)) return
     if (!partial.complete) this.bytesWasted += partial.received
-    if (partial.taken) this.#pool.give(partial.taken)
+    if (partial.taken) (partial.adopted ? this.frames : this.#pool).give(partial.taken)
+  }
+
+  #letGo(): void {
+    this.frames.clear()
+    this.#pool.clear()
   }
 
   #wake(): void {

@@ -2,7 +2,7 @@
  * The extension handshake (BEP 10): what each side says about itself once, right after the handshake. It is also where our own nodes
  * agree on larger blocks: each names the largest request it serves, and requests at most that, and at most a piece.
  *
- *   { m: { sm_receipt: 1 }, p: 46001, reqq: 500, sigmesh: { block: 131072 }, v: "sigmesh 0.1.0" }
+ *   { m: { sm_receipt: 1 }, p: 46001, reqq: 500, sigmesh: { block: 262144 }, v: "sigmesh 0.1.0" }
  *
  * `m` has no peer exchange and no metadata exchange: what a private swarm needs comes from the tracker and the manifest. What it has is ours:
  *
@@ -24,7 +24,7 @@ export interface ExtensionHandshake {
   readonly port?: number
   /** Requests it keeps queued for us, 1 to 500. */
   readonly requestQueue: number
-  /** Largest block it serves, 16 to 128 KiB, a power of two. */
+  /** Largest block it serves, 16 to 256 KiB, a power of two. */
   readonly blockBytes: number
   /** Under which id it wants receipts, 1 to 255; absent when it wants none. Who wants them gives them. */
   readonly receiptId?: number

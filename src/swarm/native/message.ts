@@ -47,7 +47,7 @@ export const id = {
 /** What every client requests and serves (BEP 3 in practice): larger blocks need the other side's word for it. */
 export const standardBlockBytes = 16 * KiB
 /** The largest block that our own nodes agree on, and so the largest thing that a frame can make us hold. */
-export const largestBlockBytes = 128 * KiB
+export const largestBlockBytes = 256 * KiB
 /** Extension handshakes have a few hundred bytes in all known clients. */
 export const extendedLimitBytes = 4 * KiB
 /** Ids that nobody has agreed on with us are skipped, but not at any length. */

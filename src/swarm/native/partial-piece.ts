@@ -32,6 +32,7 @@ export class PartialPiece {
   readonly length: number
   readonly #memory: () => Uint8Array
   #bytes: Uint8Array | undefined
+  #adopted = false
   /** Comes whole from `owner`, because blocks of several peers did not make a good piece before. */
   readonly exclusive: boolean
   /** Who started or adopted it; with no owner it is anybody's to finish. */
@@ -73,6 +74,11 @@ export class PartialPiece {
   /** The memory it has taken, if any. */
   get taken(): Uint8Array | undefined {
     return this.#bytes
+  }
+
+  /** That memory is not what was given for the piece, but what its one block came in. */
+  get adopted(): boolean {
+    return this.#adopted
   }
 
   get complete(): boolean {
@@ -125,21 +131,26 @@ export class PartialPiece {
    * A block has arrived.
    *
    * @param begin A multiple of `unitBytes`; `block` reaches to the end of a unit or of the piece.
+   * @param keep Makes the memory of `block` the piece's own, or returns false: then it is copied. Asked for a block that is the piece.
    * @returns Bytes that were not here yet, and are now.
    */
-  fill(begin: number, block: Uint8Array, from: Bringer): number {
+  fill(begin: number, block: Uint8Array, from: Bringer, keep: () => boolean = () => false): number {
     let fresh = 0
+    if (block.length === this.length && !this.#bytes && keep()) {
+      this.#bytes = block
+      this.#adopted = true
+    }
     for (let at = 0; at < block.length; at += unitBytes) {
       const unit = (begin + at) / unitBytes
       const state = this.#state[unit]!
       if (state === here) continue
-      const bytes = block.subarray(at, at + unitBytes)
-      this.bytes.set(bytes, begin + at)
+      const end = Math.min(at + unitBytes, block.length)
+      if (!this.#adopted) this.bytes.set(block.subarray(at, end), begin + at)
       if (state === 0) this.free--
       this.missing--
       this.#state[unit] = here
       this.#from[unit] = from
-      fresh += bytes.length
+      fresh += end - at
     }
     return fresh
   }

@@ -6,6 +6,7 @@ import { type PieceLayout, pieceCount, pieceSize } from '../../core/artifact.ts'
 import { Bitfield } from '../../core/bitfield.ts'
 import { KiB, second } from '../../core/units.ts'
 import type { PeerAddress, PeerView } from '../engine.ts'
+import type { BufferPool } from './buffer-pool.ts'
 import type { Customer } from './choker.ts'
 import { Connection } from './connection.ts'
 import {
@@ -68,6 +69,8 @@ export interface PeerParts {
   readonly direction: 'in' | 'out'
   readonly layout: PieceLayout
   readonly tuning: Tuning
+  /** For frames of large blocks. */
+  readonly frames: BufferPool
   readonly now: () => number
   /** What is asked of all peers together. */
   readonly line: LineWindow
@@ -145,7 +148,8 @@ export class Peer implements Asker, Customer, Requester, Standing, Taker {
     this.has = new Bitfield(pieceCount(layout))
     this.rest()
     this.pipeline = new Pipeline(now(), parts.tuning.requestMs, defaultRequestQueue, standardBlockBytes, parts.line)
-    this.connection = new Connection(parts.wire, pieceCount(layout), now, {
+    const expected = () => (this.pipeline.expected > standardBlockBytes ? this.pipeline.expected : 0)
+    this.connection = new Connection(parts.wire, pieceCount(layout), { pool: parts.frames, expected }, now, {
       onMessage: message => this.#hear(message),
       onTurn: () => events.onTurn(this),
       onDrain: () => events.onDrain(this),
@@ -310,8 +314,11 @@ export class Peer implements Asker, Customer, Requester, Standing, Taker {
   }
 
   #extended(id: number, payload: Uint8Array): void {
-    if (id === receiptId) return this.#events.onReceipt(this, decodeReceipt(payload))
-    if (id !== extensionHandshakeId) return
+    if (id === receiptId) this.#events.onReceipt(this, decodeReceipt(payload))
+    if (id === extensionHandshakeId) this.#introduced(payload)
+  }
+
+  #introduced(payload: Uint8Array): void {
     const { client, port, requestQueue, blockBytes, receiptId: theirs } = decodeExtensionHandshake(payload)
     if (client !== '') this.#client = client
     this.listenPort = port

@@ -88,6 +88,12 @@ export class Pipeline {
     return this.#live === 0
   }
 
+  /** Length of the block that is likely to come next, since peers answer in order; 0 when no request is under way. */
+  get expected(): number {
+    for (const { length, lapsed } of this.#requests.values()) if (!lapsed) return length
+    return 0
+  }
+
   /** So much has been answered that it is worth asking for more. */
   hungry(now: number): boolean {
     return this.#live === 0 || this.outstanding <= this.#window(now) * refillBelow

@@ -240,19 +240,9 @@ export class NativeSwarm implements Swarm, PeerEvents {
     if (!this.#roster.admit(newcomer, this.handshake.peerId, this.#dialer.dialling, now())) return false
     const strikes = (host: string) => this.#book.strikes(host)
     const { layout } = store
-    const { line } = this.#download
-    const peer = new Peer({
-      wire,
-      handshake: theirs,
-      address,
-      direction,
-      layout,
-      tuning,
-      now,
-      line,
-      strikes,
-      events: this,
-    })
+    const { frames, line } = this.#download
+    const about = { handshake: theirs, address, direction, layout, tuning, frames, line, now, strikes }
+    const peer = new Peer({ wire, ...about, events: this })
     this.#roster.add(peer)
     this.#introduce(peer)
     peer.connection.receive(rest)

@@ -3,7 +3,7 @@
  *
  * All sockets read into one buffer that they share, because node calls `onread` synchronously: no allocation and no garbage a read. By
  * `data` events each read costs an allocation of 64 KiB, and V8 marks its whole heap for every few hundred of those. (Not shared on
- * Windows, where reads are under way while others arrive.)
+ * Windows, where reads are under way while others arrive.) A reader that has better memory for the next read says so: `into`.
  */
 import { connect, Socket, type SocketConstructorOpts } from 'node:net'
 import { KiB } from '../../core/units.ts'
@@ -16,14 +16,19 @@ export class Wire {
   readonly socket: Socket
   /** Gets every chunk; a view that is gone when the call returns. */
   onBytes: (chunk: Uint8Array) => void = () => {}
+  /** Asked before every read: memory of the reader's own to read into, which then hears `onArrived`. `undefined`: `onBytes`. */
+  into: () => Uint8Array | undefined = () => undefined
+  onArrived: (count: number) => void = () => {}
   /** The socket is closed, whoever closed it. Called once. */
   onEnd: (reason: string) => void = () => {}
 
   /** @param open Makes the socket, which is to read by what it is given. */
   private constructor(open: (onread: ReadInto) => Socket) {
-    const buffer = process.platform === 'win32' ? Buffer.allocUnsafeSlow(readBytes / 4) : sharedBuffer
-    const callback = (length: number) => {
-      this.onBytes(buffer.subarray(0, length))
+    const common = process.platform === 'win32' ? Buffer.allocUnsafeSlow(readBytes / 4) : sharedBuffer
+    const buffer = () => this.into() ?? common
+    const callback = (length: number, read: Uint8Array) => {
+      if (read === common) this.onBytes(common.subarray(0, length))
+      else this.onArrived(length)
       return true
     }
     this.socket = open({ buffer, callback })
@@ -52,8 +57,8 @@ export class Wire {
 }
 
 interface ReadInto {
-  readonly buffer: Uint8Array
-  callback(length: number): boolean
+  buffer(): Uint8Array
+  callback(length: number, read: Uint8Array): boolean
 }
 
 /**

@@ -36,7 +36,8 @@ test.each([
   [32 * KiB, 32],
   [100 * KiB, 64],
   [128 * KiB, 128],
-  [1e12, 128],
+  [256 * KiB, 256],
+  [1e12, 256],
 ])('a block of %i bytes becomes %i KiB: a power of two between the limits', (block, kib) => {
   const said = decodeExtensionHandshake(Buffer.from(`d7:sigmeshd5:blocki${block}eee`))
   expect(said.blockBytes).toBe(kib * KiB)

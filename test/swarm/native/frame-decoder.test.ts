@@ -1,8 +1,10 @@
 /** The wire codec against bytes from anybody: split anywhere, mangled anywhere, never more than one frame in memory. */
+import { hash } from 'node:crypto'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { KiB } from '../../../src/core/units.ts'
-import { FrameDecoder } from '../../../src/swarm/native/frame-decoder.ts'
+import { BufferPool } from '../../../src/swarm/native/buffer-pool.ts'
+import { blockHeadBytes, FrameDecoder } from '../../../src/swarm/native/frame-decoder.ts'
 import { FrameWriter, pieceHead } from '../../../src/swarm/native/frame-writer.ts'
 import {
   extendedLimitBytes,
@@ -124,6 +126,100 @@ test('garbage ends in a WireError or in messages, and holds no more than one fra
   )
 })
 
+describe('memory that is lent', () => {
+  const largest = 40 * KiB
+  const large = fc.constantFrom(standardBlockBytes + 1, 20 * KiB, largest)
+  const index = fc.nat({ max: 0xffffffff })
+  const blockOf = (length: fc.Arbitrary<number>) =>
+    fc
+      .record({ piece: index, begin: index, length, fill: fc.nat(255) })
+      .map(({ piece, begin, length, fill }) => ({ type: 'piece' as const, piece, begin, block: pattern(length, fill) }))
+  const message: fc.Arbitrary<Message> = fc.oneof(
+    { weight: 3, arbitrary: blockOf(large) },
+    blockOf(fc.integer({ min: 1, max: 40 })),
+    fc.constantFrom({ type: 'keepAlive' as const }, { type: 'choke' as const }),
+    index.map(piece => ({ type: 'have' as const, piece })),
+  )
+  /** Reads end anywhere, also where frames do. */
+  const reads = fc.array(fc.oneof(fc.constantFrom(1, 4, 5, 9, 13, 13 + largest, 100_000), fc.nat(60_000)), {
+    maxLength: 30,
+  })
+
+  test('whatever comes, however it is read: every message is right, and what was kept stays as it was', () => {
+    fc.assert(
+      fc.property(
+        fc.array(message, { maxLength: 12 }),
+        reads,
+        fc.array(fc.constantFrom(0, standardBlockBytes + 1, 20 * KiB, largest), { minLength: 1, maxLength: 6 }),
+        fc.array(fc.boolean(), { minLength: 1, maxLength: 6 }),
+        (messages, lengths, expected, keeping) => {
+          const it = new Lab(largest, { expected, keeping })
+          it.receive(Buffer.concat(messages.map(encode)), lengths)
+          expect(it.heard.map(told)).toEqual(messages.map(told))
+          it.check()
+        },
+      ),
+      { seed: 3, numRuns: 300 },
+    )
+  })
+
+  test('split at every single byte, with and without something before it', () => {
+    const block = { type: 'piece', piece: 3, begin: 0, block: pattern(standardBlockBytes + 1, 9) } as const
+    for (const before of [[], [{ type: 'have', piece: 1 } as const]]) {
+      const messages: Message[] = [...before, block, { type: 'haveAll' }]
+      const bytes = Buffer.concat(messages.map(encode))
+      for (let cut = 1; cut < bytes.length; cut++) {
+        // A byte here and there in the middle of a block is as good as any other.
+        if (cut > 40 && cut < bytes.length - 40 && cut % 997 !== 0) continue
+        const it = new Lab(block.block.length, { expected: [block.block.length] })
+        it.receive(bytes, [cut, bytes.length])
+        expect(it.heard).toEqual(messages.map(plain))
+        it.check()
+      }
+    }
+  })
+
+  test('a block that was expected is kept without a copy, and so is the one behind a small message', () => {
+    const it = new Lab(largest, { expected: [largest] })
+    const block = { type: 'piece', piece: 1, begin: 0, block: pattern(largest, 1) } as const
+    const bytes = Buffer.concat([encode(block), encode(block), encode({ type: 'have', piece: 4 }), encode(block)])
+    it.receive(bytes, Array(20).fill(largest * 2))
+    expect(it.kept).toHaveLength(3)
+    it.check()
+  })
+
+  test('no more than one buffer is lent, and it goes back when nothing is expected any more', () => {
+    const it = new Lab(largest, { expected: [largest, largest, 0], keeping: [false] })
+    const block = { type: 'piece', piece: 1, begin: 0, block: pattern(largest, 1) } as const
+    it.receive(Buffer.concat([block, block, block, block].map(encode)), Array(1000).fill(300))
+    expect(it.pool.mostOut).toBe(1)
+    it.expectNothing()
+    expect([it.decoder.into(), it.pool.out]).toEqual([undefined, 0])
+  })
+
+  test.each([0x7fffffff, 0x80000000, 0xffffffff])('a frame of %i bytes is refused at its fifth byte', length => {
+    const it = new Lab(largest, { expected: [largest] })
+    it.receive(uint32(length), [1, 3])
+    expect(() => it.receive(Buffer.of(id.piece), [1])).toThrow(WireError)
+  })
+
+  test('a frame that does not fit there is read all the same', () => {
+    const many = 50_000 * 8
+    const it = new Lab(1 * KiB, { expected: [1 * KiB], pieces: many })
+    const bitfield = { type: 'bitfield', bytes: pattern(many / 8, 5) } as const
+    it.receive(encode(bitfield), Array(100).fill(700))
+    expect(it.heard).toEqual([plain(bitfield)])
+  })
+
+  test('stopped, it lends nothing and gives nothing back: a socket may still read', () => {
+    const it = new Lab(largest, { expected: [largest] })
+    it.receive(encode({ type: 'piece', piece: 0, begin: 0, block: pattern(largest, 1) }).subarray(0, 100), [100])
+    it.decoder.stop()
+    it.decoder.arrived(5)
+    expect([it.decoder.into(), it.heard, it.pool.out]).toEqual([undefined, [], 1])
+  })
+})
+
 test('stopped in the middle of a chunk, it hands on nothing more', () => {
   let seen = 0
   const decoder = new FrameDecoder(pieces, () => {
@@ -148,6 +244,88 @@ test('writing goes on in memory that was given back, and what was taken stays as
   writer.bare('choke')
   expect(writer.take().toString('hex')).toBe('0000000100')
 })
+
+/** A pool that knows what is out, and spoils what it gets back. */
+class WatchedPool extends BufferPool {
+  readonly kept = new Set<ArrayBufferLike>()
+  out = 0
+  mostOut = 0
+
+  override take(length?: number): Buffer {
+    this.mostOut = Math.max(this.mostOut, ++this.out)
+    return super.take(length)
+  }
+
+  override give(view: Uint8Array): void {
+    expect(this.kept.has(view.buffer)).toBe(false)
+    this.out--
+    view.fill(0xee)
+    super.give(view)
+  }
+}
+
+/** A decoder, a socket that reads where it is told, and somebody who keeps blocks. */
+class Lab {
+  readonly heard: Message[] = []
+  readonly kept: { block: Uint8Array; copy: Buffer }[] = []
+  readonly pool: WatchedPool
+  readonly decoder: FrameDecoder
+  readonly #common = Buffer.alloc(50_000)
+  #expected: readonly number[]
+  #asked = 0
+
+  /** @param expected, keeping What is said at the first, second… time, and then from the start again. */
+  constructor(largest: number, about: { expected: readonly number[]; keeping?: readonly boolean[]; pieces?: number }) {
+    const { keeping = [true] } = about
+    this.#expected = about.expected
+    this.pool = new WatchedPool(blockHeadBytes + largest, 4)
+    const expected = () => this.#expected[Math.floor(this.#asked++ / 3) % this.#expected.length]!
+    const hear = (message: Message) => {
+      this.heard.push(plain(message))
+      if (message.type !== 'piece' || !keeping[this.heard.length % keeping.length]) return
+      if (!this.decoder.keep(message.block)) return
+      this.kept.push({ block: message.block, copy: Buffer.from(message.block) })
+      this.pool.kept.add(message.block.buffer)
+    }
+    this.decoder = new FrameDecoder(about.pieces ?? pieces, hear, { pool: this.pool, expected })
+    this.decoder.allowBlocks(largest)
+  }
+
+  expectNothing(): void {
+    this.#expected = [0]
+  }
+
+  /** @param lengths Of the reads, as far as there is room for them; what is left comes in one. */
+  receive(bytes: Buffer, lengths: readonly number[]): void {
+    const wanted = [...lengths]
+    for (let at = 0; at < bytes.length; ) {
+      const lent = this.decoder.into()
+      const place = lent ?? this.#common
+      const count = Math.min(place.length, Math.max(1, wanted.shift() ?? bytes.length), bytes.length - at)
+      place.set(bytes.subarray(at, at + count))
+      if (lent) this.decoder.arrived(count)
+      else this.decoder.push(place.subarray(0, count))
+      this.#common.fill(0xaa)
+      at += count
+    }
+  }
+
+  /** No two have the same memory, and nobody wrote to it. */
+  check(): void {
+    expect(new Set(this.kept.map(({ block }) => block.buffer)).size).toBe(this.kept.length)
+    for (const { block, copy } of this.kept) expect(copy.equals(block)).toBe(true)
+  }
+}
+
+/** Short, to be compared: a block by its digest. */
+function told(message: Message): unknown {
+  return message.type === 'piece' ? { ...message, block: hash('sha256', message.block) } : message
+}
+
+/** Bytes that are different wherever they are moved. */
+function pattern(length: number, first: number): Buffer {
+  return Buffer.from(Uint8Array.from({ length }, (_, at) => first + at + (at >> 8) * 7))
+}
 
 /** Decode `chunks`, keeping copies: the views are gone after the call. */
 function read(chunks: readonly Uint8Array[]): Message[] {

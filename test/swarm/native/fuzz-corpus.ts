@@ -43,7 +43,7 @@ export function openings(pieces: number): readonly Buffer[] {
 }
 
 const payloads: readonly Buffer[] = [
-  encodeExtensionHandshake({ port: 6889, requestQueue: 500, blockBytes: 128 * 1024, client: 'sigmesh 0.1' }),
+  encodeExtensionHandshake({ port: 6889, requestQueue: 500, blockBytes: 256 * 1024, client: 'sigmesh 0.1' }),
   ...[
     'd1:md11:ut_metadatai3e6:ut_pexi1ee1:pi51413e4:reqqi512e1:v18:Transmission 3.00\xb51:y0:e',
     'd12:complete_agoi-1e1:md11:lt_donthavei7ee4:reqqi500e1:v18:libtorrent/2.0.8.0e',

@@ -117,7 +117,7 @@ test('extension handshakes: every field in bounds, whatever is said', limit, () 
       const said = decodeExtensionHandshake(payload)
       expect(said.client).toMatch(/^[\x20-\x7e]{0,40}$/)
       expect(said.requestQueue).toSatisfy(n => Number.isInteger(n) && n >= 1 && n <= queueLimit)
-      expect([16, 32, 64, 128].map(kib => kib * 1024)).toContain(said.blockBytes)
+      expect([16, 32, 64, 128, 256].map(kib => kib * 1024)).toContain(said.blockBytes)
       if ('port' in said) expect(said.port).toSatisfy(n => Number.isInteger(n) && n >= 1 && n <= 65_535)
     }),
   )

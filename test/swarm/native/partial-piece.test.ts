@@ -78,3 +78,24 @@ test('idle is what waits with nothing under way', () => {
   piece.fill(0, Buffer.alloc(2 * unitBytes), ann)
   expect(piece.idle).toBe(false)
 })
+
+test('a block that is the piece becomes its memory, if it may', () => {
+  const memory = Buffer.alloc(size)
+  const block = Buffer.alloc(size, 1)
+  const [kept, copied] = [true, false].map(keeps => {
+    const piece = new PartialPiece(0, size, () => memory, ann, false)
+    expect(piece.fill(0, block, ben, () => keeps)).toBe(size)
+    expect([piece.complete, piece.soleBringer(), piece.bytes]).toEqual([true, ben, block])
+    return piece
+  })
+  expect([kept?.bytes === block, kept?.adopted]).toEqual([true, true])
+  expect([copied?.bytes === memory, copied?.adopted]).toEqual([true, false])
+})
+
+test('nothing is kept of a part of the piece, nor where bytes are here already', () => {
+  const piece = new PartialPiece(0, size, () => Buffer.alloc(size), ann, false)
+  const keep = () => expect.unreachable()
+  piece.fill(unitBytes, Buffer.alloc(unitBytes, 1), ann, keep)
+  piece.fill(0, Buffer.alloc(size, 2), ben, keep)
+  expect([piece.adopted, piece.bytes[0], piece.bytes[unitBytes]]).toEqual([false, 2, 1])
+})

@@ -23,7 +23,7 @@ describe('larger blocks', () => {
   test.each([
     ['16 KiB of a client that says nothing', '', 16 * KiB],
     ['what a node says it serves', '7:sigmeshd5:blocki65536ee', 64 * KiB],
-    ['never more than 128 KiB', '7:sigmeshd5:blocki9999999ee', 128 * KiB],
+    ['never more than 256 KiB', '7:sigmeshd5:blocki9999999ee', 256 * KiB],
   ])('requests are for %s', async (_, said, expected) => {
     const fixture = makeArtifact({ length: MiB, pieceLength: 256 * KiB })
     const leecher = await lab.member(fixture, 'none')
