@@ -12,6 +12,7 @@
  *  - no piece is dealt to two living leases
  *  - a piece that the site holds is not dealt (but for a node that is cut off from the LAN: `stallMs`)
  *  - every missing piece is dealt in the end, as long as one seat lives and brings what it gets
+ *  - a node without a seat is told when to come: they come one after the other, so that a free seat is soon taken
  *  - at most `seatsPerSite` seats, and a seat only together with work: few pieces, few seats; none missing, none at all
  *
  * What nodes say is not proven. A node that claims pieces it has not, or sits on pieces it does not fetch, delays its own site:
@@ -25,7 +26,16 @@ import { Holdings } from './holdings.ts'
 import { Lease } from './lease.ts'
 import type { SeatAnswer } from './protocol.ts'
 import { type Gains, Roster, type SiteNode } from './roster.ts'
-import { barrenMs, firstRunBytes, runMs, type SeatRules } from './rules.ts'
+import {
+  aloneRunMs,
+  barrenMs,
+  firstRunBytes,
+  longestWaitMs,
+  runMs,
+  type SeatRules,
+  seatlessMs,
+  waitingApartMs,
+} from './rules.ts'
 import { collect, roomiest } from './run.ts'
 import { chooseTakeOver } from './take-over.ts'
 
@@ -64,6 +74,8 @@ export class Deal {
   /** Evictions since a seat last brought a piece. */
   #evictions = 0
   #listenUntil = Number.NEGATIVE_INFINITY
+  /** When the last of the nodes without a seat was told to come. */
+  #lastAppointment = Number.NEGATIVE_INFINITY
 
   /** @param now Milliseconds that never go back, as in every other call. */
   constructor(layout: PieceLayout, rules: SeatRules, newToken: () => string, now: number) {
@@ -88,6 +100,7 @@ export class Deal {
     if (!node || !needs) return this.#answer(undefined, this.#rules.holderMs / 3)
     this.#listenAfterRestart(ask, node, now)
     const lease = node.lease ? this.#refill(node.lease, now) : this.#grant(node, now)
+    if (lease) this.#roster.seated(node)
     return this.#answer(lease, this.#nextMs(lease, now))
   }
 
@@ -250,10 +263,13 @@ export class Deal {
   #runSize(lease: Lease, available: number): number {
     const { length, pieceLength } = this.layout
     if (length <= firstRunBytes) return available
-    const known = lease.rate > 0
-    const wanted = Math.floor((known ? lease.rate * runMs : firstRunBytes) / pieceLength)
-    const seats = known ? this.#living().length : this.#rules.seatsPerSite
-    return Math.max(1, Math.min(wanted, Math.ceil(available / (2 * seats))))
+    const pieces = (bytes: number) => Math.floor(bytes / pieceLength)
+    if (lease.rate === 0) return atLeastOne(pieces(firstRunBytes), available / (2 * this.#rules.seatsPerSite))
+    const usual = lease.rate * runMs
+    // Nobody is there to end together with.
+    if (this.#roster.size === 1)
+      return atLeastOne(pieces(Math.max(usual, Math.min(lease.rate * aloneRunMs, lease.broughtBytes))), available)
+    return atLeastOne(pieces(usual), available / (2 * this.#living().length))
   }
 
   #collect(lease: Lease, count: number, free: (piece: number) => boolean): number[] {
@@ -319,9 +335,9 @@ export class Deal {
     return this.#leases.filter(lease => lease !== undefined)
   }
 
-  /** How long a node without a seat waits before it asks again. */
+  /** How long a node without a seat waits at least before it asks again. */
   get #seatlessMs(): number {
-    return Math.min(2 * second, this.#rules.leaseMs / 3)
+    return Math.min(seatlessMs, this.#rules.leaseMs / 3)
   }
 
   /**
@@ -329,12 +345,19 @@ export class Deal {
    * do for it but to take over what others are late with; then a few times a piece: on a thin line, words would be in the pieces' way.
    */
   #nextMs(lease: Lease | undefined, now: number): number {
-    if (!lease) return now < this.#listenUntil ? this.#listenUntil - now : this.#seatlessMs
+    if (!lease) return now < this.#listenUntil ? this.#listenUntil - now : this.#appoint(now) - now
     const renewMs = Math.min(second, this.#rules.leaseMs / 3)
     if (lease.rate === 0) return renewMs
     const pieceMs = lease.usualPieceMs(this.layout.pieceLength)
     const ahead = lease.unfinished.size - Math.max(1, Math.floor(lease.lastRun / 2))
     return Math.min(renewMs, Math.max(soonestMs, pieceMs / 4, ahead * pieceMs))
+  }
+
+  /** @returns When a node without a seat is to come: each behind the one that was told before it. */
+  #appoint(now: number): number {
+    const next = Math.max(now + this.#seatlessMs, this.#lastAppointment + waitingApartMs)
+    this.#lastAppointment = Math.min(next, now + longestWaitMs)
+    return this.#lastAppointment
   }
 
   #answer(lease: Lease | undefined, nextMs: number): SeatAnswer {
@@ -346,4 +369,8 @@ export class Deal {
       siteHolds: this.#holdings.held,
     }
   }
+}
+
+function atLeastOne(wanted: number, most: number): number {
+  return Math.max(1, Math.min(wanted, Math.ceil(most)))
 }

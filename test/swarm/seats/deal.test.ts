@@ -58,6 +58,40 @@ describe('who gets a seat', () => {
     expect(ask('a', pieceMs, first)).toMatchObject({ pieces: [], nextMs })
   })
 
+  test('fifteen wait: they are told to come one after the other, and five seats that lapse are all taken within two seconds', () => {
+    const { ask, deal } = site(400)
+    const nodes = Array.from({ length: 20 }, (_, at) => `n${at}`)
+    const due = new Map(nodes.map(node => [node, 0]))
+    let words = 0
+    const pass = (from: number, to: number, alive: (node: string) => boolean) => {
+      for (let now = from; now < to; now += 50) {
+        for (const node of nodes) {
+          if (!alive(node) || due.get(node)! > now) continue
+          const { seat, nextMs } = ask(node, now)
+          due.set(node, now + nextMs)
+          if (seat === null) words++
+        }
+      }
+    }
+    pass(0, 20_000, () => true)
+    const seeds = deal.view().seats.map(({ node }) => node)
+    expect(seeds.length).toBe(5)
+    // In 20 s; each two seconds would be 150.
+    expect(words).toBeLessThan(65)
+    expect(deal.view().nodes).toBe(20)
+    pass(20_000, 28_200, node => !seeds.includes(node))
+    expect(deal.view().seats.filter(({ node }) => !seeds.includes(node)).length).toBe(5)
+  })
+
+  test('a large site: nobody is told to stay away for more than ten seconds, and nobody is forgotten meanwhile', () => {
+    const { ask, deal } = site(400)
+    const nextMs = Array.from({ length: 1000 }, (_, at) => ask(`n${at}`, at).nextMs)
+    expect(Math.max(...nextMs)).toBe(10_000)
+    deal.forgetSilent(10_999)
+    expect(deal.view().nodes).toBe(995)
+    expect(ask('n999', 10_999).seat).not.toBeNull()
+  })
+
   test('an answer is lost: asking again gives the same seat and the same pieces', () => {
     const { ask } = site(40)
     expect(ask('a', 500)).toEqual({ ...ask('a', 400), nextMs: expect.any(Number) })
@@ -90,20 +124,52 @@ describe('who gets a seat', () => {
 })
 
 describe('runs', () => {
-  test('a node alone gets everything, never waits for work, and its runs shrink towards the end', () => {
-    const { ask } = site(400)
+  /** One node brings a piece each 100 ms, and says so. @returns How many it has before it, word by word. */
+  function brings(pieces: number, others: readonly string[]) {
+    const { ask } = site(pieces)
     const has: number[] = []
     const left: number[] = []
     let now = 0
+    for (const other of others) ask(other, now, [], { want: false })
     for (let answer = ask('a', now); answer.seat; answer = ask('a', now, has)) {
       left.push(answer.pieces.length)
       now += 100
       has.push(answer.pieces[0]!)
     }
-    expect(has.length).toBe(400)
+    expect(has.length).toBe(pieces)
     expect(Math.min(...left.slice(0, -2))).toBeGreaterThanOrEqual(2)
+    return left
+  }
+
+  test('the only seat gets everything, never waits for work, and its runs shrink towards the end', () => {
+    const left = brings(400, ['b'])
     expect(Math.max(...left)).toBeGreaterThan(6)
+    expect(Math.max(...left)).toBeLessThanOrEqual(2 * 10)
     expect(Math.max(...left.slice(-20))).toBeLessThanOrEqual(12)
+  })
+
+  test('a node alone at its site: few runs, each as much as all before, up to eight seconds of its work', () => {
+    const left = brings(400, [])
+    const fresh = left.flatMap((count, at) =>
+      at > 0 && count >= left[at - 1]! ? [{ run: count - left[at - 1]! + 1, has: at }] : [],
+    )
+    expect(fresh.length).toBeLessThan(12)
+    for (const { run, has } of fresh) expect(run).toBeLessThanOrEqual(Math.max(10, has))
+    expect(Math.max(...fresh.map(({ run }) => run))).toBe(80)
+  })
+
+  test('a second node comes: what the first is given from then on is a second of its work again', () => {
+    const { ask } = site(400)
+    let has: number[] = []
+    let answer = ask('a', 0)
+    for (let now = 100; has.length < 100; now += 100) {
+      has = [...has, answer.pieces[0]!]
+      answer = ask('a', now, has)
+    }
+    ask('b', 10_000)
+    const before = new Set(answer.pieces)
+    const all = [...has, ...before]
+    expect(ask('a', 15_000, all).pieces.length).toBeLessThanOrEqual(20)
   })
 
   test('a seat goes on where its last run ended, so that a run is one HTTP range', () => {
