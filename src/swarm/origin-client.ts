@@ -37,7 +37,7 @@ import {
 import { announceUrlAnswer, announceUrlPath } from './identity/join-protocol.ts'
 import { RequestSigner } from './identity/request-signer.ts'
 import type { SigningKey } from './identity/signing-key.ts'
-import { bundleUrlPath, type MetadataBundle } from './metadata-bundle.ts'
+import { bundleUrlPath } from './metadata-bundle.ts'
 import { OriginAccount, type OriginAccountView, type Purpose } from './origin-account.ts'
 import { defaultHttpLimits, type HttpLimits, type HttpRequest, OriginHttp } from './origin-http.ts'
 import { expectRange, expectStatus, printable, turnedAway } from './origin-refusal.ts'
@@ -141,12 +141,7 @@ export class OriginClient implements Stoppable {
    *
    * @returns undefined where there are only the files themselves. @throws As `fetchBundle`.
    */
-  async metadataAfter(
-    root: number,
-    snapshot: number,
-    channel: string,
-    signal?: AbortSignal,
-  ): Promise<MetadataBundle | undefined> {
+  async metadataAfter(root: number, snapshot: number, channel: string, signal?: AbortSignal) {
     if (this.#onlyFiles) return undefined
     const bundle = await fetchBundle(this.#talk, bundleUrlPath(root, snapshot, channel), signal)
     this.#onlyFiles = bundle === undefined

@@ -20,23 +20,14 @@
  */
 import { type PieceLayout, pieceCount, pieceSize } from '../../core/artifact.ts'
 import type { Bitfield } from '../../core/bitfield.ts'
-import { second } from '../../core/units.ts'
 import { Allowance, type Draw } from './allowance.ts'
+import { Appointments } from './appointments.ts'
 import { Holdings } from './holdings.ts'
 import { Lease } from './lease.ts'
 import type { SeatAnswer } from './protocol.ts'
 import { type Gains, Roster, type SiteNode } from './roster.ts'
-import {
-  aloneRunMs,
-  barrenMs,
-  firstRunBytes,
-  longestWaitMs,
-  runMs,
-  type SeatRules,
-  seatlessMs,
-  waitingApartMs,
-} from './rules.ts'
-import { collect, roomiest } from './run.ts'
+import { barrenMs, type SeatRules, seatlessMs } from './rules.ts'
+import { collect, renewMs, roomiest, runSize } from './run.ts'
 import { chooseTakeOver } from './take-over.ts'
 
 /** One word of one node. */
@@ -51,8 +42,6 @@ export interface Ask {
 }
 
 const nobody = -1
-/** No seat is told to ask more often than this. */
-const soonestMs = 50
 /** Evictions in a row beyond this many do not lengthen the patience further: a quarter of an hour. */
 const mostDoublings = 5
 
@@ -69,13 +58,12 @@ export class Deal {
   /** By slot. */
   readonly #leases: (Lease | undefined)[]
   readonly #roster: Roster
+  readonly #appointments = new Appointments()
   /** Pieces that nobody at the site has and no lease covers. */
   #undealt: number
   /** Evictions since a seat last brought a piece. */
   #evictions = 0
   #listenUntil = Number.NEGATIVE_INFINITY
-  /** When the last of the nodes without a seat was told to come. */
-  #lastAppointment = Number.NEGATIVE_INFINITY
 
   /** @param now Milliseconds that never go back, as in every other call. */
   constructor(layout: PieceLayout, rules: SeatRules, newToken: () => string, now: number) {
@@ -259,17 +247,10 @@ export class Deal {
     return lease.unfinished.size === 0 ? this.#takeOver(lease, now) : []
   }
 
-  /** About a second of the seat's work; less towards the end, so that all seats end together. At least one piece. */
+  /** Who comes first may be one of many; who has brought something and is still alone has nobody to leave work to, or to end together with. */
   #runSize(lease: Lease, available: number): number {
-    const { length, pieceLength } = this.layout
-    if (length <= firstRunBytes) return available
-    const pieces = (bytes: number) => Math.floor(bytes / pieceLength)
-    if (lease.rate === 0) return atLeastOne(pieces(firstRunBytes), available / (2 * this.#rules.seatsPerSite))
-    const usual = lease.rate * runMs
-    // Nobody is there to end together with.
-    if (this.#roster.size === 1)
-      return atLeastOne(pieces(Math.max(usual, Math.min(lease.rate * aloneRunMs, lease.broughtBytes))), available)
-    return atLeastOne(pieces(usual), available / (2 * this.#living().length))
+    if (lease.rate === 0) return runSize(this.layout, lease, available, this.#rules.seatsPerSite)
+    return runSize(this.layout, lease, available, this.#roster.size === 1 ? 'alone' : this.#living().length)
   }
 
   #collect(lease: Lease, count: number, free: (piece: number) => boolean): number[] {
@@ -340,24 +321,9 @@ export class Deal {
     return Math.min(seatlessMs, this.#rules.leaseMs / 3)
   }
 
-  /**
-   * A seat asks again when about half of its run is done: soon enough that its line does not idle. Towards the end there may be nothing to
-   * do for it but to take over what others are late with; then a few times a piece: on a thin line, words would be in the pieces' way.
-   */
   #nextMs(lease: Lease | undefined, now: number): number {
-    if (!lease) return now < this.#listenUntil ? this.#listenUntil - now : this.#appoint(now) - now
-    const renewMs = Math.min(second, this.#rules.leaseMs / 3)
-    if (lease.rate === 0) return renewMs
-    const pieceMs = lease.usualPieceMs(this.layout.pieceLength)
-    const ahead = lease.unfinished.size - Math.max(1, Math.floor(lease.lastRun / 2))
-    return Math.min(renewMs, Math.max(soonestMs, pieceMs / 4, ahead * pieceMs))
-  }
-
-  /** @returns When a node without a seat is to come: each behind the one that was told before it. */
-  #appoint(now: number): number {
-    const next = Math.max(now + this.#seatlessMs, this.#lastAppointment + waitingApartMs)
-    this.#lastAppointment = Math.min(next, now + longestWaitMs)
-    return this.#lastAppointment
+    if (lease) return renewMs(this.layout.pieceLength, lease, this.#rules.leaseMs)
+    return now < this.#listenUntil ? this.#listenUntil - now : this.#appointments.nextMs(now, this.#seatlessMs)
   }
 
   #answer(lease: Lease | undefined, nextMs: number): SeatAnswer {
@@ -369,8 +335,4 @@ export class Deal {
       siteHolds: this.#holdings.held,
     }
   }
-}
-
-function atLeastOne(wanted: number, most: number): number {
-  return Math.max(1, Math.min(wanted, Math.ceil(most)))
 }

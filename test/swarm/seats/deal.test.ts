@@ -49,13 +49,35 @@ describe('who gets a seat', () => {
   })
 
   test.each([
-    ['a thin line: not many times a piece', 8000, 1000],
-    ['a fast line: soon', 200, 50],
-  ])('all is dealt, and a seat that is through waits for what others may leave it. %s', (_, pieceMs, nextMs) => {
+    ['a thin line: not many times a piece', 8000, 1000, 2000],
+    ['a fast line: soon', 200, 50, 50],
+  ])('all is dealt, and a seat that is through waits for what others may leave it. %s', (_, pieceMs, least, most) => {
     const { ask } = site(5)
     const [first] = ['a', 'b', 'c', 'd', 'e'].map(node => ask(node, 0).pieces)
     for (let at = 0; at < pieceMs; at += 1000) for (const node of ['a', 'b', 'c', 'd', 'e']) ask(node, at)
-    expect(ask('a', pieceMs, first)).toMatchObject({ pieces: [], nextMs })
+    const { pieces, nextMs } = ask('a', pieceMs, first)
+    expect(pieces).toEqual([])
+    expect(nextMs).toBeGreaterThanOrEqual(least)
+    expect(nextMs).toBeLessThanOrEqual(most)
+  })
+
+  test.each([
+    ['each second', 500, 1000],
+    ['a few times a piece, where a piece takes long', 8000, 2000],
+  ])('a seat that has enough to do says so %s', (_, pieceMs, most) => {
+    const { ask } = site(400)
+    const has: number[] = []
+    let answer = ask('a', 0)
+    let rarest = 0
+    for (let now = pieceMs; has.length < 40; now += pieceMs) {
+      // It is not forgotten meanwhile.
+      for (let at = now - pieceMs; at < now; at += 1000) ask('a', at, has)
+      has.push(answer.pieces[0]!)
+      answer = ask('a', now, has)
+      rarest = Math.max(rarest, answer.nextMs)
+    }
+    expect(rarest).toBeGreaterThan(0.9 * most)
+    expect(rarest).toBeLessThanOrEqual(most)
   })
 
   test('fifteen wait: they are told to come one after the other, and five seats that lapse are all taken within two seconds', () => {
