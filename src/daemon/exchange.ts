@@ -20,6 +20,7 @@ import type { Limits } from '../swarm/limits/limits.ts'
 import { readMetainfo } from '../swarm/metainfo.ts'
 import type { NeighbourClient } from '../swarm/neighbour-client.ts'
 import type { OriginClient } from '../swarm/origin-client.ts'
+import { askAhead, type EarlyAnswer } from '../swarm/seat-question.ts'
 import { holdSeat, type SeatHolder, type SliceView } from '../swarm/wan-slice.ts'
 import { noBytes, subtractBytes } from './ledger.ts'
 import type { Neighbourhood } from './neighbourhood.ts'
@@ -68,8 +69,14 @@ export class Exchange implements Stoppable {
   #lastPieceAt: number
   readonly #arrivals: RateWindow
 
-  private constructor(release: Release, parts: ExchangeParts, store: OpenArtifact, swarm: Swarm) {
-    const { origin, node, site, clock, random, log } = parts
+  private constructor(
+    release: Release,
+    parts: ExchangeParts,
+    store: OpenArtifact,
+    swarm: Swarm,
+    early: EarlyAnswer | undefined,
+  ) {
+    const { origin, site, clock, random, log } = parts
     this.release = release
     this.#parts = parts
     this.#store = store
@@ -82,12 +89,11 @@ export class Exchange implements Stoppable {
     })
     const artifact = release.full
     const path = artifactUrlPath(release)
-    const lanAddress = () => parts.lanAddress()
+    const question = questionParts(release, parts)
+    const { lanAddress } = question
     const neighbourhood = parts.neighbourhood()
     const neighbours = () => neighbourhood.holding(artifact.infohash).map(neighbour => neighbour.node)
-    const limiter = parts.limits.of(release).wan_down
-    const about = { client: origin, artifact, path, store, limiter, node, site, neighbours }
-    this.#slice = holdSeat({ ...about, lanAddress, clock, random, log })
+    this.#slice = holdSeat({ ...question, client: origin, path, store, neighbours, early, clock, random, log })
     const peers = findPeers({
       origin,
       swarm,
@@ -117,16 +123,28 @@ export class Exchange implements Stoppable {
    * @throws DownloadError (its torrent), ContentError `pieces_mismatch`, StoreError. An aborted `signal` rejects with its reason.
    */
   static async start(release: Release, parts: ExchangeParts, signal: AbortSignal): Promise<Exchange> {
+    const kept = await keptTorrent(release, parts)
+    // Without its torrent nothing of it is here, but for a torrent that was damaged: the second word then says what is.
+    const early = kept ? undefined : askAhead(questionParts(release, parts), parts.clock)
+    return Exchange.#enter(release, parts, kept, early, signal).catch(error => {
+      early?.drop()
+      throw error
+    })
+  }
+
+  static async #enter(
+    release: Release,
+    parts: ExchangeParts,
+    kept: KeptTorrent | undefined,
+    early: EarlyAnswer | undefined,
+    signal: AbortSignal,
+  ): Promise<Exchange> {
     const artifact = release.full
-    const { metainfo, pieceHashes } = await torrentOf(release, parts, signal)
+    const { metainfo, pieceHashes } = kept ?? (await fetchTorrent(release, parts, signal))
     const store = await parts.artifacts.open(artifact, pieceHashes, signal)
     try {
-      return new Exchange(
-        release,
-        parts,
-        store,
-        await parts.engine.join(artifact, metainfo, store, parts.limits.of(release)),
-      )
+      const swarm = await parts.engine.join(artifact, metainfo, store, parts.limits.of(release))
+      return new Exchange(release, parts, store, swarm, early)
     } catch (error) {
       await store.close()
       throw error
@@ -217,18 +235,30 @@ function stalled(release: Release, silentMs: number, origin: DownloadError | nul
   })
 }
 
-/** The torrent kept from last time if it is good, else a neighbour's, else the origin's. What is wrong with a kept one is no news to anybody. */
-async function torrentOf(release: Release, parts: ExchangeParts, signal: AbortSignal) {
+function questionParts(release: Release, parts: ExchangeParts) {
+  const { origin, node, site, limits } = parts
+  const about = { client: origin, artifact: release.full, node, site, limiter: limits.of(release).wan_down }
+  return { ...about, lanAddress: () => parts.lanAddress() }
+}
+
+/** The torrent kept from last time if it is good. What is wrong with it is no news to anybody. */
+async function keptTorrent({ full }: Release, { artifacts }: ExchangeParts) {
+  const metainfo = await artifacts.metainfo(full.sha256)
+  if (!metainfo) return undefined
+  try {
+    return { metainfo, ...readMetainfo(metainfo, full) }
+  } catch (error) {
+    if (!(error instanceof SigmeshError)) throw error
+    return undefined
+  }
+}
+
+type KeptTorrent = NonNullable<Awaited<ReturnType<typeof keptTorrent>>>
+
+/** A neighbour's, else the origin's. */
+async function fetchTorrent(release: Release, parts: ExchangeParts, signal: AbortSignal) {
   const { artifacts, origin } = parts
   const artifact = release.full
-  const kept = await artifacts.metainfo(artifact.sha256)
-  if (kept) {
-    try {
-      return { metainfo: kept, ...readMetainfo(kept, artifact) }
-    } catch (error) {
-      if (!(error instanceof SigmeshError)) throw error
-    }
-  }
   const near = await torrentNearby(artifact, parts, signal)
   const metainfo = near ?? (await origin.torrent(artifact, signal))
   const read = readMetainfo(metainfo, artifact)

@@ -3,7 +3,7 @@
  * is asked first, and the line is spared.
  *
  *   1 neighbours that say they are ahead of us       two of them, the newest first
- *   2 the origin
+ *   2 the origin, for all that is new in one answer (swarm/metadata-bundle.ts), and for the files that are not in it
  *   3 if it does not answer: neighbours that are where we are, and what this node has verified before
  *
  * In the third case nobody can say whether something newer is held back. What is known is obtained and installed all the same; and if there
@@ -20,7 +20,7 @@ import type { MetadataSource, Trust } from './trust.ts'
 
 export interface RefreshParts {
   readonly trust: Trust
-  readonly origin: Pick<OriginClient, 'metadata'>
+  readonly origin: Pick<OriginClient, 'metadata' | 'metadataAfter'>
   neighbourhood(): Neighbourhood
   readonly log: Log
 }
@@ -47,8 +47,14 @@ async function look(channel: string, parts: RefreshParts, signal: AbortSignal): 
   const { trust, origin } = parts
   const ahead = await fromNeighbours(channel, trust.shelf.versions.snapshot + 1, parts, signal)
   if (ahead) return ahead
-  const atOrigin: MetadataSource = (path, limitBytes) => origin.metadata(`/metadata/${path}`, limitBytes, signal)
   try {
+    const { root, versions } = trust.shelf
+    const bundle = root > 0 ? await origin.metadataAfter(root, versions.snapshot, channel, signal) : undefined
+    const atOrigin: MetadataSource = async (path, limitBytes) => {
+      // A newer root would be in it; a file that is not may be too long for it.
+      if (bundle && path === `${root + 1}.root.json`) return bundle.get(path)
+      return bundle?.get(path) ?? origin.metadata(`/metadata/${path}`, limitBytes, signal)
+    }
     return { releases: await trust.refresh(channel, atOrigin, signal), from: 'origin' }
   } catch (trouble) {
     if (signal.aborted || !(trouble instanceof DownloadError)) throw trouble

@@ -33,6 +33,11 @@ export class Shelf {
         : nothingHeld
   }
 
+  /** Of the root that is trusted; 0 when none has been seen yet but the pinned one. */
+  get root(): number {
+    return this.#read('root', 'root.json')?.version ?? 0
+  }
+
   /** @param name As in the metadata folder of a repository. @returns undefined when it is not here. */
   find(name: string): Uint8Array | undefined {
     if (this.versions === nothingHeld) return undefined

@@ -6,6 +6,7 @@
 import { join } from 'node:path'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Clock } from '../core/clock.ts'
+import { channelName } from '../core/schema.ts'
 import { MiB } from '../core/units.ts'
 import type { Draw } from '../swarm/seats/allowance.ts'
 import { seatHeader } from '../swarm/seats/protocol.ts'
@@ -16,10 +17,11 @@ import type { OriginConfig } from './config.ts'
 import type { Doorkeeper } from './doorkeeper.ts'
 import type { Egress } from './egress.ts'
 import { notFound, refuse } from './http-server.ts'
+import { MetadataBundles } from './metadata-bundles.ts'
 import type { Paces } from './paces.ts'
 import type { SeatBook } from './seat-book.ts'
 import type { SiteLimits } from './site-limits.ts'
-import { SmallFiles } from './small-files.ts'
+import { type SmallFile, SmallFiles } from './small-files.ts'
 
 export interface FileParts {
   readonly door: Doorkeeper
@@ -35,25 +37,46 @@ export interface FileParts {
 const immutable = 'public, max-age=31536000, immutable'
 /** `timestamp.json`, `7.clamav.json`: no slash, no dot but these. */
 const metadataName = /^(?:timestamp|[1-9][0-9]{0,9}\.[a-z][a-z0-9-]{0,63})\.json$/
-const volatileJson = { 'content-type': 'application/json', 'cache-control': 'no-cache' }
-const immutableJson = { 'content-type': 'application/json', 'cache-control': immutable }
+const version = /^(?:0|[1-9][0-9]{0,9})$/
+const json = { 'content-type': 'application/json', vary: 'accept-encoding' }
+const volatileJson = { ...json, 'cache-control': 'no-cache' }
+const immutableJson = { ...json, 'cache-control': immutable }
 const torrent = { 'content-type': 'application/x-bittorrent', 'cache-control': immutable }
-type Headers = typeof torrent
+type Headers = Readonly<Record<string, string>>
+type Tail<T> = T extends [unknown, ...infer Rest] ? Rest : never
 const methods = ['GET', 'HEAD']
 /** A node without a seat asks for one before it tries again. */
 const retryAfterSeconds = 1
 
 export function addFileRoutes(app: FastifyInstance, parts: FileParts): void {
   const files = new SmallFiles(16 * MiB, 128 * MiB)
+  const metadata = join(parts.config.repository, 'metadata')
+  const bundles = new MetadataBundles(files, metadata)
+  const sendFile = async (path: string, ...how: Tail<Parameters<typeof sendSmall>>) => {
+    const file = await files.read(path)
+    return file ? sendSmall(file, ...how) : notFound(how[2])
+  }
+
+  app.route<{ Params: { root: string; snapshot: string; channel: string } }>({
+    method: methods,
+    url: '/metadata/after/:root/:snapshot/:channel',
+    handler: async (request, reply) => {
+      const { root, snapshot, channel } = request.params
+      if (!version.test(root) || !version.test(snapshot) || !channelName.safeParse(channel).success)
+        return notFound(reply)
+      const bundle = await bundles.after(Number(root), Number(snapshot), channel)
+      return bundle ? sendSmall(bundle, volatileJson, request, reply, 'compressible') : notFound(reply)
+    },
+  })
 
   app.route<{ Params: { name: string } }>({
     method: methods,
     url: '/metadata/:name',
-    handler: (request, reply) => {
+    handler: async (request, reply) => {
       const { name } = request.params
       if (!metadataName.test(name)) return notFound(reply)
       const headers = name === 'timestamp.json' ? volatileJson : immutableJson
-      return sendSmall(files, join(parts.config.repository, 'metadata', name), headers, request, reply)
+      return sendFile(join(metadata, name), headers, request, reply, 'compressible')
     },
   })
 
@@ -62,7 +85,7 @@ export function addFileRoutes(app: FastifyInstance, parts: FileParts): void {
     url: '/torrents/:name',
     handler: async (request, reply) => {
       const offer = await parts.catalogue.byPath(request.url)
-      return offer ? sendSmall(files, offer.torrentFile, torrent, request, reply) : notFound(reply)
+      return offer ? sendFile(offer.torrentFile, torrent, request, reply) : notFound(reply)
     },
   })
 
@@ -79,18 +102,28 @@ export function addFileRoutes(app: FastifyInstance, parts: FileParts): void {
 }
 
 async function sendSmall(
-  files: SmallFiles,
-  path: string,
+  file: SmallFile,
   headers: Headers,
   request: FastifyRequest,
   reply: FastifyReply,
+  /** Torrents are hashes, which nothing makes shorter. */
+  compressible?: 'compressible',
 ) {
-  const file = await files.read(path)
-  if (!file) return notFound(reply)
-  reply.headers({ ...headers, etag: file.etag })
-  if (request.headers['if-none-match'] === file.etag) return reply.code(304).send()
-  reply.header('content-length', file.bytes.length)
-  return request.method === 'HEAD' ? reply.send() : reply.send(file.bytes)
+  const compressed = compressible && takesBrotli(request) ? await file.brotli() : undefined
+  // Other bytes, so another tag.
+  const etag = compressed ? file.etag.replace(/"$/, '-br"') : file.etag
+  reply.headers({ ...headers, etag, ...(compressed && { 'content-encoding': 'br' }) })
+  if (request.headers['if-none-match'] === etag) return reply.code(304).send()
+  const bytes = compressed ?? file.bytes
+  reply.header('content-length', bytes.length)
+  return request.method === 'HEAD' ? reply.send() : reply.send(bytes)
+}
+
+/** Who weighs one coding against another gets the plain bytes, which are right for everybody. */
+function takesBrotli({ headers }: FastifyRequest): boolean {
+  return String(headers['accept-encoding'] ?? '')
+    .split(',')
+    .some(coding => coding.trim() === 'br')
 }
 
 async function sendArtifact(parts: FileParts, offer: Offer, request: FastifyRequest, reply: FastifyReply) {

@@ -16,7 +16,7 @@ import type { Catalogue } from './catalogue.ts'
 import type { OriginConfig } from './config.ts'
 import { type Doorkeeper, revoked } from './doorkeeper.ts'
 import type { EventStreams } from './event-streams.ts'
-import { notFound, refuse, refuseIdentity } from './http-server.ts'
+import { notFound, refuse, refuseIdentity, undated } from './http-server.ts'
 import type { NodeRegistry } from './node-registry.ts'
 import type { Paces } from './paces.ts'
 import type { ReportStore } from './report-store.ts'
@@ -80,7 +80,8 @@ export function addNodeRoutes(
     const answer = seats.ask({ node, site, artifact, have, want, token })
     if (token !== undefined && want && answer.seat !== token) log.debug({ node, site, sha256 }, 'a lease is over')
     if (answer.seat !== null) paces.ask(answer.seat, pace, clock.monotonic())
-    return reply.header('cache-control', 'no-store').send({ ...answer, ...partOf(site, release) })
+    undated(reply)
+    return reply.type('application/json').send(JSON.stringify({ ...answer, ...partOf(site, release) }))
   })
 
   /** Who serves the bytes itself paces them; else each seat has to do it, for its part. */
@@ -96,6 +97,7 @@ export function addNodeRoutes(
     const byKey = door.hasAnnounceKey(request)
     if (!byKey && !siteName.safeParse(site).success) return notFound(reply)
     if (!byKey && !door.speaksFor(request, { site })) return otherNode(reply)
+    undated(reply)
     reply.hijack()
     tracker.announce(request.raw, reply.raw, {
       site: node?.site ?? site,

@@ -4,12 +4,43 @@
  */
 import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
+import { promisify } from 'node:util'
+import { constants as zlib, brotliCompress as zlibBrotliCompress } from 'node:zlib'
+import { KiB } from '../core/units.ts'
 import { isSystemError } from '../store/disk-error.ts'
 
-export interface SmallFile {
+const brotliCompress = promisify(zlibBrotliCompress)
+/** The best compression takes a second a MiB, and whoever asks first waits for it. */
+const bestUpToBytes = 32 * KiB
+
+export class SmallFile {
   readonly bytes: Buffer
   /** Another one for other bytes; quoted, as HTTP wants it. */
   readonly etag: string
+  #brotli: Promise<Buffer | undefined> | undefined
+
+  constructor(bytes: Buffer, etag: string) {
+    this.bytes = bytes
+    this.etag = etag
+  }
+
+  /** Compressed once, when it is first asked for. @returns undefined when that makes it no shorter. */
+  brotli(): Promise<Buffer | undefined> {
+    this.#brotli ??= this.#compress()
+    return this.#brotli
+  }
+
+  /** What it may take in memory, compressed too. */
+  get heldBytes(): number {
+    return 2 * this.bytes.length
+  }
+
+  async #compress(): Promise<Buffer | undefined> {
+    const quality = this.bytes.length <= bestUpToBytes ? zlib.BROTLI_MAX_QUALITY : 5
+    const params = { [zlib.BROTLI_PARAM_QUALITY]: quality, [zlib.BROTLI_PARAM_SIZE_HINT]: this.bytes.length }
+    const compressed = await brotliCompress(this.bytes, { params })
+    return compressed.length < this.bytes.length ? compressed : undefined
+  }
 }
 
 export class SmallFiles {
@@ -38,7 +69,7 @@ export class SmallFiles {
       const etag = `"${stat.ino.toString(36)}-${stat.size.toString(36)}-${stat.mtimeNs.toString(36)}"`
       const known = this.#cache.get(path)
       if (known?.etag === etag) return this.#keep(path, known)
-      return this.#keep(path, { etag, bytes: await handle.readFile() })
+      return this.#keep(path, new SmallFile(await handle.readFile(), etag))
     } catch (error) {
       if (isSystemError(error, 'ENOENT', 'ELOOP', 'ENOTDIR')) return undefined
       throw error
@@ -46,13 +77,13 @@ export class SmallFiles {
   }
 
   #keep(path: string, file: SmallFile): SmallFile {
-    this.#bytes += file.bytes.length - (this.#cache.get(path)?.bytes.length ?? 0)
+    this.#bytes += file.heldBytes - (this.#cache.get(path)?.heldBytes ?? 0)
     this.#cache.delete(path)
     this.#cache.set(path, file)
-    for (const [oldest, { bytes }] of this.#cache) {
+    for (const [oldest, { heldBytes }] of this.#cache) {
       if (this.#bytes <= this.#cacheBytes) break
       this.#cache.delete(oldest)
-      this.#bytes -= bytes.length
+      this.#bytes -= heldBytes
     }
     return file
   }

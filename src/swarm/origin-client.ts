@@ -3,6 +3,7 @@
  * returned; whether it is *true* is for signatures and piece hashes to say, elsewhere.
  *
  *   GET  /metadata/…, /torrents/…         immutable files, and timestamp.json
+ *   GET  /metadata/after/…                several of them in one answer, see metadata-bundle.ts
  *   GET  /targets/…  Range, X-Sigmesh-Seat   artifact bytes, for who holds a seat; signed, as all that follows
  *   POST /v1/seats                        protocol in seats/protocol.ts
  *   POST /v1/reports                      a NodeReport
@@ -36,10 +37,11 @@ import {
 import { announceUrlAnswer, announceUrlPath } from './identity/join-protocol.ts'
 import { RequestSigner } from './identity/request-signer.ts'
 import type { SigningKey } from './identity/signing-key.ts'
+import { bundleUrlPath } from './metadata-bundle.ts'
 import { OriginAccount, type OriginAccountView, type Purpose } from './origin-account.ts'
 import { defaultHttpLimits, type HttpLimits, type HttpRequest, OriginHttp } from './origin-http.ts'
 import { expectRange, expectStatus, printable, turnedAway } from './origin-refusal.ts'
-import { fetchMetadata, fetchTorrent } from './repository-files.ts'
+import { fetchBundle, fetchMetadata, fetchTorrent } from './repository-files.ts'
 import {
   type SeatAnswer,
   type SeatRequest,
@@ -111,6 +113,8 @@ export class OriginClient implements Stoppable {
   readonly #account = new OriginAccount()
   readonly #signer: RequestSigner | undefined
   readonly #origin: string
+  /** It has shown no bundle, and is not asked for one again. */
+  #onlyFiles = false
 
   /**
    * @param origin `http:` or `https:` URL; a path in it goes before every request's.
@@ -130,6 +134,18 @@ export class OriginClient implements Stoppable {
   /** As `fetchMetadata`. */
   metadata(path: string, limitBytes: number, signal?: AbortSignal): Promise<Uint8Array | undefined> {
     return fetchMetadata(this.#talk, path, limitBytes, signal)
+  }
+
+  /**
+   * What is new after this root and this snapshot, see metadata-bundle.ts.
+   *
+   * @returns undefined where there are only the files themselves. @throws As `fetchBundle`.
+   */
+  async metadataAfter(root: number, snapshot: number, channel: string, signal?: AbortSignal) {
+    if (this.#onlyFiles) return undefined
+    const bundle = await fetchBundle(this.#talk, bundleUrlPath(root, snapshot, channel), signal)
+    this.#onlyFiles = bundle === undefined
+    return bundle
   }
 
   /** As `fetchTorrent`. */

@@ -1,17 +1,23 @@
 /** Metadata and torrents, from the origin or from a neighbour: bounded while they are read, and believed by nobody before they are verified. */
+import { promisify } from 'node:util'
+import { brotliDecompress as zlibBrotliDecompress } from 'node:zlib'
 import type { Artifact } from '../core/artifact.ts'
 import { DownloadError, TrustError } from '../core/errors.ts'
 import { torrentUrlPath } from '../core/release.ts'
+import { bundleLimitBytes, type MetadataBundle, readBundle } from './metadata-bundle.ts'
 import { metainfoLimitBytes } from './metainfo.ts'
-import type { OriginHttp } from './origin-http.ts'
+import type { HttpAnswer, OriginHttp } from './origin-http.ts'
 import { expectStatus } from './origin-refusal.ts'
 
+const brotliDecompress = promisify(zlibBrotliDecompress)
+const takesBrotli = { 'accept-encoding': 'br' }
+
 /**
- * A metadata file.
+ * A metadata file. It is mostly hashes in hex, and half as long compressed; a server that does not compress may send it as it is.
  *
  * @param path Its URL path, made of names from our own grammars.
  * @returns undefined when there is no such file (404, or the 403 of a bucket that hides what it lacks).
- * @throws TrustError `metadata_too_large` past `limitBytes`; DownloadError. An aborted `signal` rejects with its own reason.
+ * @throws TrustError `metadata_too_large` past `limitBytes`, on the line or decompressed; DownloadError. An aborted `signal` rejects with its own reason.
  */
 export function fetchMetadata(
   http: OriginHttp,
@@ -19,16 +25,51 @@ export function fetchMetadata(
   limitBytes: number,
   signal?: AbortSignal,
 ): Promise<Uint8Array | undefined> {
-  return http.exchange({ purpose: 'metadata', method: 'GET', path, signal }, async answer => {
+  return http.exchange({ purpose: 'metadata', method: 'GET', path, headers: takesBrotli, signal }, async answer => {
     if (answer.status === 404 || answer.status === 403) return undefined
     await expectStatus(answer, 200)
     try {
-      return await answer.bytes(limitBytes)
+      return await plainBytes(answer, limitBytes)
     } catch (error) {
-      if (!(error instanceof DownloadError) || error.code !== 'origin_length' || !error.facts.tooLong) throw error
+      if (!isTooLong(error)) throw error
       throw new TrustError('metadata_too_large', `${path} is larger than ${limitBytes} bytes`, { path, limitBytes })
     }
   })
+}
+
+/**
+ * Metadata files in one answer.
+ *
+ * @param path See `bundleUrlPath`.
+ * @returns undefined when there is no bundle here: a plain file server, an older origin. Then the files are there one by one.
+ * @throws DownloadError. An aborted `signal` rejects with its own reason.
+ */
+export function fetchBundle(http: OriginHttp, path: string, signal?: AbortSignal): Promise<MetadataBundle | undefined> {
+  return http.exchange({ purpose: 'metadata', method: 'GET', path, headers: takesBrotli, signal }, async answer => {
+    if (answer.status === 404 || answer.status === 403) return undefined
+    await expectStatus(answer, 200)
+    try {
+      return readBundle(await plainBytes(answer, bundleLimitBytes))
+    } catch (error) {
+      if (isTooLong(error)) return undefined
+      throw error
+    }
+  })
+}
+
+/** @throws DownloadError; `origin_length` with `tooLong` as soon as more than `limitBytes` come out, so a bomb of a few bytes stays one. */
+async function plainBytes(answer: HttpAnswer, limitBytes: number): Promise<Buffer> {
+  const coding = answer.header('content-encoding') ?? 'identity'
+  const bytes = await answer.bytes(limitBytes)
+  if (coding === 'identity') return bytes
+  if (coding !== 'br') throw new DownloadError('origin_malformed', 'the origin encodes a body as nobody asked it to')
+  try {
+    return await brotliDecompress(bytes, { maxOutputLength: limitBytes })
+  } catch (error) {
+    const tooLong = error instanceof RangeError
+    const why = tooLong ? `a body becomes longer than ${limitBytes} bytes` : 'a body cannot be decompressed'
+    throw new DownloadError(tooLong ? 'origin_length' : 'origin_malformed', why, { cause: error, tooLong })
+  }
 }
 
 /**
@@ -41,4 +82,8 @@ export function fetchTorrent(http: OriginHttp, artifact: Artifact, signal?: Abor
     await expectStatus(answer, 200)
     return answer.bytes(metainfoLimitBytes(artifact))
   })
+}
+
+function isTooLong(error: unknown): boolean {
+  return error instanceof DownloadError && error.code === 'origin_length' && error.facts.tooLong === true
 }

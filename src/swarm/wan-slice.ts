@@ -22,17 +22,17 @@ import { Backoff } from './backoff.ts'
 import { Bell } from './bell.ts'
 import type { OriginClient } from './origin-client.ts'
 import { type FetchParts, RunFetcher } from './run-fetcher.ts'
+import { type EarlyAnswer, type QuestionParts, seatQuestion } from './seat-question.ts'
 import { electedPieces } from './seats/election.ts'
+import type { SeatAnswer } from './seats/protocol.ts'
 import { type SeatView, Slice } from './slice.ts'
 
-export interface SliceParts extends FetchParts {
+export interface SliceParts extends FetchParts, QuestionParts {
   readonly client: Pick<OriginClient, 'seats' | 'fetchRange'>
-  readonly node: string
-  readonly site: string
+  /** To the first question, when it has been asked already. */
+  readonly early?: EarlyAnswer | undefined
   /** The names of the neighbours that have this artifact, or are fetching it. */
   neighbours(): readonly string[]
-  /** The address that neighbours dial, as it is now. */
-  lanAddress(): string
   readonly clock: Clock
   /** In [0, 1). */
   readonly random: () => number
@@ -90,6 +90,7 @@ class Holder implements SeatHolder {
   readonly #changed = new Bell()
   readonly #done: Promise<void>
   #stalledSince: number
+  #early: EarlyAnswer | undefined
   #askError: unknown
   /** Monotonic: since when nothing usable was heard about seats. */
   #unansweredSince: number | undefined
@@ -97,6 +98,7 @@ class Holder implements SeatHolder {
 
   constructor(parts: SliceParts) {
     this.#parts = parts
+    this.#early = parts.early
     this.#slice = new Slice(parts.artifact, parts.store.have, parts.clock)
     this.#fetcher = new RunFetcher(parts, this.#slice)
     this.#stalledSince = parts.clock.monotonic()
@@ -192,22 +194,23 @@ class Holder implements SeatHolder {
 
   /** @returns When the origin wants to hear again, in milliseconds. */
   async #renew(want: boolean, stopped: AbortSignal): Promise<number> {
-    const { client, artifact, node, site, store } = this.#parts
-    const { token } = this.#slice
-    const lan = this.#parts.lanAddress()
-    const request = { node, site, artifact: artifact.sha256, have: store.have.toString(), want, lan, ...this.#pace() }
-    const answer = await client.seats(token === undefined ? request : { ...request, seat: token }, artifact, stopped)
-    this.#slice.deal(answer)
+    const { clock } = this.#parts
+    const early = this.#early
+    this.#early = undefined
+    const answer = await (early?.take(stopped) ?? this.#question(want, stopped))
+    const ageMs = early ? clock.monotonic() - early.askedAt : 0
+    this.#slice.deal({ ...answer, leaseMs: answer.leaseMs - ageMs })
     this.#fetcher.share.setRate(answer.pace ?? Number.POSITIVE_INFINITY)
     this.#fetcher.reconsider()
     this.#changed.ring()
-    return answer.nextMs
+    return answer.nextMs - ageMs
   }
 
-  /** Told to the origin, which then sends no more than that: what it sends and we do not read yet would wait on our line. */
-  #pace(): { pace?: number } {
-    const { bytesPerSecond } = this.#parts.limiter
-    return bytesPerSecond === Number.POSITIVE_INFINITY ? {} : { pace: Math.max(1, Math.floor(bytesPerSecond)) }
+  #question(want: boolean, stopped: AbortSignal): Promise<SeatAnswer> {
+    const { client, artifact, store } = this.#parts
+    const { token } = this.#slice
+    const request = seatQuestion(this.#parts, store.have, want)
+    return client.seats(token === undefined ? request : { ...request, seat: token }, artifact, stopped)
   }
 
   async #waitFor(due: () => boolean, ms: number, stopped: AbortSignal): Promise<void> {

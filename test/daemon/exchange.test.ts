@@ -36,9 +36,11 @@ const pieces = Array.from({ length: 11 }, (_, index) =>
   content.subarray(index * artifact.pieceLength, (index + 1) * artifact.pieceLength),
 )
 
+type Seats = 'never' | (() => [number, string])
+
 /** An exchange of a node whose origin gives no seat and knows no neighbour. */
 async function lonely({
-  seats = (): [number, string] => [200, JSON.stringify(noSeat)],
+  seats = (() => [200, JSON.stringify(noSeat)]) as Seats,
   stallMs = 60_000,
   torrent = metainfo,
 } = {}) {
@@ -46,7 +48,7 @@ async function lonely({
   const server = await RawHttpServer.start((socket, { path }) => {
     if (path.startsWith('/announce')) reply(socket, 200, 'd8:intervali1800e5:peers0:e')
     else if (path.startsWith('/torrents')) reply(socket, 200, torrent)
-    else reply(socket, ...seats())
+    else if (seats !== 'never') reply(socket, ...seats())
   })
   onTestFinished(() => server.stop())
   const origin = new OriginClient(server.url)
@@ -130,6 +132,32 @@ test('a torrent that was kept and has gone bad is fetched again; a bad one of th
     code: expect.stringMatching(/^origin_malformed$|^pieces_mismatch$/),
   })
   expect(await readdir(bad.home)).toEqual([])
+})
+
+test('a seat is asked for while the torrent is on its way; where the torrent is here, pieces may be, and they are counted first', async () => {
+  const { start, server } = await lonely()
+  const first = await start()
+  const order = () => server.requests.map(({ path }) => path.split('/')[1]).filter(part => part !== 'announce')
+  await expect.poll(() => order().length).toBeGreaterThanOrEqual(3)
+  expect(order().slice(0, 2).sort()).toEqual(['torrents', 'v1'])
+  // The answer of the first was taken: the next question is the one that it told to ask.
+  expect(JSON.parse(server.requests.find(({ method }) => method === 'POST')!.body)).toMatchObject({
+    want: true,
+    node: 'pc-7',
+  })
+  await first.stop()
+  server.requests.length = 0
+  await start()
+  await expect.poll(() => order().length).toBeGreaterThanOrEqual(1)
+  expect(order()).not.toContain('torrents')
+})
+
+test('the torrent cannot be had: nobody waits for the seat that was asked for', async () => {
+  const { start, server } = await lonely({ torrent: Buffer.from('d4:infode'), seats: 'never' })
+  await expect(start()).rejects.toMatchObject({ code: expect.any(String) })
+  await expect.poll(() => server.requests.some(({ method }) => method === 'POST')).toBe(true)
+  // Its connection, on which no answer has come, is closed; the one of the torrent may be kept.
+  await expect.poll(() => server.sockets.size).toBeLessThanOrEqual(1)
 })
 
 test('what is stopped lets go of the artifact, twice if need be', async () => {

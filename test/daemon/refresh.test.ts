@@ -4,7 +4,7 @@ import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { systemClock } from '../../src/core/clock.ts'
-import { DownloadError } from '../../src/core/errors.ts'
+import { DownloadError, TrustError } from '../../src/core/errors.ts'
 import { silentLog } from '../../src/core/log.ts'
 import { MiB } from '../../src/core/units.ts'
 import { type Neighbourhood, nobody } from '../../src/daemon/neighbourhood.ts'
@@ -34,6 +34,13 @@ async function node(repository = new TrustRepository()) {
   const origin = {
     asked: 0,
     down: false,
+    /** By name; undefined: there are only files. */
+    bundle: undefined as ReadonlyMap<string, Uint8Array> | undefined,
+    after: [] as unknown[],
+    async metadataAfter(...about: unknown[]) {
+      origin.after.push(about.slice(0, 3))
+      return origin.bundle
+    },
     async metadata(path: string) {
       origin.asked++
       if (origin.down) throw new DownloadError('origin_unreachable', 'the origin does not answer')
@@ -144,7 +151,10 @@ test('the origin is away, and what is held has expired: the trouble with the ori
   repository.publish([1])
   const down = new DownloadError('origin_unreachable', 'the origin does not answer')
   let away = false
-  const origin = { metadata: async (path: string) => (away ? Promise.reject(down) : repository.serve(path.slice(10))) }
+  const origin = {
+    metadata: async (path: string) => (away ? Promise.reject(down) : repository.serve(path.slice(10))),
+    metadataAfter: async () => undefined,
+  }
   const look = () => refresh('clamav', { trust, origin, neighbourhood: () => nobody, log: silentLog }, never)
   await look()
   away = true
@@ -163,4 +173,55 @@ test('the keys were rotated while a node was away: its neighbours show it every 
   expect(trust.shelf.find('4.root.json')).toBeUndefined()
   expect(trust.shelf.find('timestamp.json')).toEqual(repository.files.get('timestamp.json'))
   expect(trust.shelf.find('../roots/2.root.json')).toBeUndefined()
+})
+
+test('the origin shows all that is new in one answer: nothing else is asked for', async () => {
+  const { look, origin, repository, trust, newest } = await node()
+  origin.bundle = repository.files
+  expect(await look()).toEqual({ offered: [1, 2], from: 'origin' })
+  expect(origin.after.at(-1)).toEqual([1, newest - 1, 'clamav'])
+  expect(origin.asked).toBe(0)
+  expect(trust.shelf.versions.snapshot).toBe(newest)
+})
+
+test('nothing has been seen yet but the pinned root: files are asked for one by one', async () => {
+  const { origin } = await node()
+  expect(origin.after).toEqual([])
+})
+
+test('one answer lacks a file: that one is asked for, but not the next root, which would be in it', async () => {
+  const { look, origin, repository } = await node()
+  origin.bundle = new Map([...repository.files].filter(([name]) => !/^[0-9]+\.(?:clamav|root)\.json$/.test(name)))
+  expect(await look()).toEqual({ offered: [1, 2], from: 'origin' })
+  expect(origin.asked).toBe(1)
+})
+
+test('the keys were rotated: the next root is in the answer, the one after it is asked for', async () => {
+  const { look, origin, repository, trust } = await node()
+  for (const name of ['second', 'third']) repository.rotateTimestampKey(keyNamed(name))
+  origin.bundle = new Map([...repository.files].filter(([name]) => name !== '3.root.json'))
+  await look()
+  expect(trust.shelf.root).toBe(3)
+  // 3.root.json and 4.root.json.
+  expect(origin.asked).toBe(2)
+})
+
+test.each<[string, (lab: Awaited<ReturnType<typeof node>>) => ReadonlyMap<string, Uint8Array>]>([
+  ['what nobody has signed', ({ repository }) => new Map([...repository.files, ['timestamp.json', Buffer.from('{}')]])],
+  [
+    'a file without an end',
+    ({ repository }) => new Map([...repository.files, ['timestamp.json', Buffer.alloc(MiB, ' ')]]),
+  ],
+  ['a root that is none', ({ repository }) => new Map([...repository.files, ['2.root.json', Buffer.from('{}')]])],
+])('one answer has %s: refused as if it had come by itself, and the trust is as before', async (_, bundle) => {
+  const lab = await node()
+  lab.origin.bundle = bundle(lab)
+  await expect(lab.look()).rejects.toBeInstanceOf(TrustError)
+  expect(lab.trust.shelf.versions.snapshot).toBe(lab.newest - 1)
+})
+
+test('one answer is of yesterday: nothing is lost, nothing is gained', async () => {
+  const { look, origin, yesterday } = await node()
+  origin.bundle = yesterday
+  expect(await look()).toEqual({ offered: [1], from: 'origin' })
 })

@@ -1,5 +1,7 @@
+import { randomBytes } from 'node:crypto'
 import { mkdir, readFile, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { brotliDecompressSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import { KiB } from '../../src/core/units.ts'
 import type { JsonObject } from '../../src/signing/json.ts'
@@ -23,6 +25,41 @@ describe('metadata and torrents', () => {
     expect(timestamp.headers['cache-control']).toBe('no-cache')
     const again = await get('/metadata/timestamp.json', { 'if-none-match': String(timestamp.headers.etag) })
     expect([again.status, again.body.length]).toEqual([304, 0])
+  })
+
+  test('metadata goes out compressed to who takes it, plain to everybody else, torrents always plain', async () => {
+    const { get, repository } = await openOrigin()
+    const { artifact, metainfo } = await repository.publish(1, 100 * KiB)
+    const plain = await get('/metadata/1.root.json')
+    expect(plain.headers['content-encoding']).toBeUndefined()
+    for (const coding of ['gzip', 'br;q=0', 'brotli', 'identity, *;q=0.5'])
+      expect((await get('/metadata/1.root.json', { 'accept-encoding': coding })).body).toEqual(plain.body)
+
+    for (const coding of ['br', 'gzip, br']) {
+      const answer = await get('/metadata/1.root.json', { 'accept-encoding': coding })
+      expect(answer.headers).toMatchObject({ 'content-encoding': 'br', 'content-length': String(answer.body.length) })
+      expect(answer.body.length).toBeLessThan(0.7 * plain.body.length)
+      expect(brotliDecompressSync(answer.body)).toEqual(plain.body)
+      // A cache keeps the two apart, and neither stands for the other.
+      expect([answer.headers.vary, plain.headers.vary]).toEqual(['accept-encoding', 'accept-encoding'])
+      expect(answer.headers.etag).not.toBe(plain.headers.etag)
+      const known = { 'accept-encoding': coding, 'if-none-match': String(answer.headers.etag) }
+      expect((await get('/metadata/1.root.json', known)).status).toBe(304)
+      const other = { 'accept-encoding': coding, 'if-none-match': String(plain.headers.etag) }
+      expect((await get('/metadata/1.root.json', other)).status).toBe(200)
+    }
+    const torrent = await get(`/torrents/${artifact.sha256}.torrent`, { 'accept-encoding': 'br' })
+    expect(torrent.body).toEqual(metainfo)
+  })
+
+  test('a file that compression makes no shorter goes out as it is', async () => {
+    const { get, repository } = await openOrigin()
+    await repository.publish(1, 20 * KiB)
+    const noise = randomBytes(2000)
+    await writeFile(join(repository.directory, 'metadata', '1.root.json'), noise)
+    const answer = await get('/metadata/1.root.json', { 'accept-encoding': 'br' })
+    expect(answer.headers['content-encoding']).toBeUndefined()
+    expect(answer.body).toEqual(noise)
   })
 
   test('a publish is seen at once, in metadata and artifacts', async () => {

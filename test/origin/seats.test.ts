@@ -1,5 +1,7 @@
-import { type IncomingMessage, request } from 'node:http'
-import { describe, expect, test } from 'vitest'
+import { once } from 'node:events'
+import { Agent, type IncomingMessage, request } from 'node:http'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { pieceCount } from '../../src/core/artifact.ts'
 import { Bitfield } from '../../src/core/bitfield.ts'
 import { KiB, MiB } from '../../src/core/units.ts'
 import { SeatBook } from '../../src/origin/seat-book.ts'
@@ -144,6 +146,35 @@ describe('artifact bytes', () => {
 })
 
 describe('POST /v1/seats', () => {
+  test.each([
+    ['an impatient origin says so', 30_000, ['connection', 'content-length', 'content-type', 'keep-alive']],
+    ['else the head says nothing that its reader knows', 60_000, ['content-length', 'content-type']],
+  ])('is answered thousands of times over thin lines: %s', async (_, idle_timeout_ms, names) => {
+    const { origin, repository } = await openOrigin({ config: { limits: { idle_timeout_ms } } })
+    const { artifact } = await repository.publish(1, length)
+    const have = new Bitfield(pieceCount(artifact)).toString()
+    const ask = { node: 'a', site: 's', artifact: artifact.sha256, have, want: true }
+    const agent = new Agent({ keepAlive: true })
+    onTestFinished(() => agent.destroy())
+    const sockets = new Set<unknown>()
+    for (let turn = 0; turn < 3; turn++) {
+      const options = {
+        agent,
+        port: origin.port,
+        path: '/v1/seats',
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+      }
+      const sent = request(options).end(JSON.stringify(ask))
+      const [answer]: [IncomingMessage] = (await once(sent, 'response')) as [IncomingMessage]
+      sockets.add(answer.socket)
+      expect(Object.keys(answer.headers).sort()).toEqual(names)
+      expect(JSON.parse(Buffer.concat(await answer.toArray()).toString())).toMatchObject({ seat: expect.any(String) })
+    }
+    // And the connection stays.
+    expect(sockets.size).toBe(1)
+  })
+
   test('twelve nodes at once: five get seats; together with what they report, one copy', async () => {
     const { origin, repository, get, seat } = await openOrigin()
     const artifact = await repository.publish(1, length)

@@ -1,9 +1,10 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import { connect, type Socket } from 'node:net'
+import { connect, Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
+import { brotliCompressSync } from 'node:zlib'
 import fc from 'fast-check'
-import { afterEach, describe, expect, test } from 'vitest'
-import { KiB } from '../../src/core/units.ts'
+import { afterEach, describe, expect, test, vi } from 'vitest'
+import { KiB, MiB, minute } from '../../src/core/units.ts'
 import { encode } from '../../src/swarm/bencode.ts'
 import { metainfoLimitBytes } from '../../src/swarm/metainfo.ts'
 import { type AnnounceParams, OriginClient, type RangeOptions } from '../../src/swarm/origin-client.ts'
@@ -308,6 +309,50 @@ describe('an endless body', () => {
   })
 })
 
+test('a connection that rests is not probed, for as long as it is kept: each second of each node would be heard on a thin line', async () => {
+  const probes = vi.spyOn(Socket.prototype, 'setKeepAlive')
+  try {
+    const { client } = await against(socket => reply(socket, 200, '{}'))
+    for (let turn = 0; turn < 3; turn++) await client.metadata('/metadata/timestamp.json', 1000)
+    await expect.poll(() => probes.mock.calls.length).toBeGreaterThan(0)
+    for (const [on, afterMs] of probes.mock.calls) expect(on ? afterMs : minute).toBeGreaterThanOrEqual(minute)
+  } finally {
+    probes.mockRestore()
+  }
+})
+
+describe('a bundle of metadata', () => {
+  const files = JSON.stringify({ 'timestamp.json': '{}' })
+
+  test('is asked for by what the node has seen, and comes compressed', async () => {
+    const { server, client } = await against(socket =>
+      reply(socket, 200, brotliCompressSync(files), { 'content-encoding': 'br' }),
+    )
+    expect(await client.metadataAfter(1, 6, 'clamav')).toEqual(new Map([['timestamp.json', Buffer.from('{}')]]))
+    expect(server.requests[0]?.path).toBe('/metadata/after/1/6/clamav')
+  })
+
+  test.each<[string, number, Buffer | string, Record<string, string>]>([
+    ['a file server, which has no such file', 404, '', {}],
+    ['a bucket, which hides what it lacks', 403, '', {}],
+    ['a server with a page for everything', 200, '<!doctype html>', {}],
+    ['one with a very long page', 200, 'x'.repeat(65 * KiB), {}],
+    ['a bomb', 200, brotliCompressSync(Buffer.alloc(MiB)), { 'content-encoding': 'br' }],
+  ])('%s: there is none, and it is not asked for again', async (_, status, body, headers) => {
+    const { server, client } = await against(socket => reply(socket, status, body, headers))
+    for (let turn = 0; turn < 3; turn++) expect(await client.metadataAfter(1, 6, 'clamav')).toBeUndefined()
+    expect(server.requests.length).toBe(1)
+  })
+
+  test('an origin that is out of order is asked again', async () => {
+    let status = 500
+    const { client } = await against(socket => reply(socket, status, files))
+    await expect(client.metadataAfter(1, 6, 'clamav')).rejects.toEqual(withCode('origin_status'))
+    status = 200
+    expect(await client.metadataAfter(1, 6, 'clamav')).toBeDefined()
+  })
+})
+
 describe('metadata', () => {
   test.each([0, 999, 1000])('of %i bytes comes whole within a limit of 1000', async length => {
     const { client } = await against(socket => reply(socket, 200, Buffer.alloc(length, 'a')))
@@ -317,6 +362,37 @@ describe('metadata', () => {
   test('of 1001 bytes is too large', async () => {
     const { client } = await against(socket => reply(socket, 200, Buffer.alloc(1001)))
     await expect(client.metadata('/metadata/root.json', 1000)).rejects.toEqual(withCode('metadata_too_large'))
+  })
+
+  test('may come compressed, and says that it may', async () => {
+    const text = Buffer.from(JSON.stringify({ signed: 'ab'.repeat(400) }))
+    const { server, client } = await against(socket =>
+      reply(socket, 200, brotliCompressSync(text), { 'content-encoding': 'br' }),
+    )
+    expect(await client.metadata('/metadata/root.json', text.length)).toEqual(text)
+    expect(server.requests[0]?.headers.get('accept-encoding')).toBe('br')
+    expect(client.account().purposes.metadata.bytesIn).toBe(brotliCompressSync(text).length)
+  })
+
+  test('that is a bomb is refused as soon as it is past the limit', async () => {
+    const bomb = brotliCompressSync(Buffer.alloc(64 * MiB))
+    expect(bomb.length).toBeLessThan(1000)
+    const { client } = await against(socket => reply(socket, 200, bomb, { 'content-encoding': 'br' }))
+    const before = process.memoryUsage().arrayBuffers
+    await expect(client.metadata('/metadata/root.json', 1000)).rejects.toEqual(withCode('metadata_too_large'))
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(MiB)
+  })
+
+  const compressed = brotliCompressSync(Buffer.alloc(900, 'a'))
+  test.each<[string, Buffer, string]>([
+    ['no compression at all', Buffer.from('{"signed":{}}'), 'br'],
+    ['nothing', Buffer.alloc(0), 'br'],
+    ['cut off', compressed.subarray(0, -1), 'br'],
+    ['in a coding that nobody asked for', Buffer.from('{"signed":{}}'), 'gzip'],
+    ['compressed twice', brotliCompressSync(compressed), 'br, br'],
+  ])('that claims to be compressed and is %s', async (_, body, coding) => {
+    const { client } = await against(socket => reply(socket, 200, body, { 'content-encoding': coding }))
+    await expect(client.metadata('/metadata/root.json', 1000)).rejects.toEqual(withCode('origin_malformed'))
   })
 
   test('that breaks off is the fault of the line, not of its size', async () => {

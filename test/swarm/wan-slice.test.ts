@@ -6,6 +6,7 @@ import { silentLog } from '../../src/core/log.ts'
 import { KiB, MiB, second } from '../../src/core/units.ts'
 import { Limiter } from '../../src/swarm/limits/limiter.ts'
 import { OriginClient } from '../../src/swarm/origin-client.ts'
+import { askAhead } from '../../src/swarm/seat-question.ts'
 import { electedPieces } from '../../src/swarm/seats/election.ts'
 import { holdSeat } from '../../src/swarm/wan-slice.ts'
 import { type ArtifactFixture, makeArtifact } from '../support/artifact.ts'
@@ -28,12 +29,14 @@ interface Site {
   readonly stored?: Iterable<number>
   readonly of?: ArtifactFixture
   readonly neighbours?: readonly string[]
+  /** Ask before the holder is there, and wait so long, in ms of the node's clock. */
+  readonly aheadMs?: number
   /** Arrange the origin before the node asks. */
   readonly origin?: (origin: FakeOrigin) => void
 }
 
 /** A node with a real client against a fake origin; its pauses are fifty times as short. */
-async function site({ stored = [], of = fixture, neighbours = [], origin: arrange }: Site = {}) {
+async function site({ stored = [], of = fixture, neighbours = [], aheadMs, origin: arrange }: Site = {}) {
   const origin = await FakeOrigin.start(of)
   started.push(origin)
   arrange?.(origin)
@@ -42,7 +45,18 @@ async function site({ stored = [], of = fixture, neighbours = [], origin: arrang
   const client = new OriginClient(origin.server.url)
   /** Pieces that were stored already when they were asked for. */
   const again: number[] = []
+  const question = {
+    artifact: of.artifact,
+    limiter: new Limiter(),
+    node: 'pc-7',
+    site: 'berlin',
+    lanAddress: () => '10.0.0.9',
+  }
+  const early = aheadMs === undefined ? undefined : askAhead({ ...question, client }, clock)
+  if (aheadMs !== undefined) await clock.sleep(aheadMs)
   const holder = holdSeat({
+    ...question,
+    early,
     client: {
       seats: (...args) => client.seats(...args),
       fetchRange: (path, range, length, options) => {
@@ -51,14 +65,9 @@ async function site({ stored = [], of = fixture, neighbours = [], origin: arrang
         return client.fetchRange(path, range, length, options)
       },
     },
-    artifact: of.artifact,
     path: '/targets/x.pack',
     store,
-    limiter: new Limiter(),
-    node: 'pc-7',
-    site: 'berlin',
     neighbours: () => neighbours,
-    lanAddress: () => '10.0.0.9',
     clock,
     random: () => 0.5,
     log: silentLog,
@@ -160,6 +169,70 @@ describe('hold', () => {
     await expect.poll(() => origin.heard.at(-1)?.want).toBe(false)
     expect(origin.heard.at(-1)?.seat).toBeDefined()
     await expect.poll(() => holder.view().seat).toBeNull()
+  })
+})
+
+describe('asked ahead', () => {
+  test('what the origin has dealt meanwhile is fetched, without another question', async () => {
+    let askedFirst: number | undefined
+    const { origin, store } = await site({
+      aheadMs: 0,
+      origin: origin => {
+        origin.onRange = () => {
+          askedFirst ??= origin.heard.length
+          return false
+        }
+      },
+    })
+    await complete(store)
+    expect(askedFirst).toBe(1)
+    expect(origin.strays).toEqual([])
+    expect(bytesAsked(origin)).toBe(content.length)
+  })
+
+  test('the answer is older than its lease: the origin is asked again, and nothing is fetched before', async () => {
+    let askedFirst: number | undefined
+    const { origin, store } = await site({
+      aheadMs: 7000,
+      origin: origin => {
+        origin.leaseMs = 6000
+        origin.nextMs = 1000
+        origin.onRange = () => {
+          askedFirst ??= origin.heard.length
+          return false
+        }
+      },
+    })
+    await complete(store)
+    expect(askedFirst).toBeGreaterThan(1)
+    // And with the token that it was given.
+    expect(origin.heard[1]?.seat).toEqual(expect.any(String))
+  })
+
+  test('the origin fails: that shows, as of any question, and it is asked again', async () => {
+    let failures = 1
+    const { origin, store } = await site({
+      aheadMs: 100,
+      origin: origin => {
+        origin.onSeats = socket => {
+          if (failures-- <= 0) return false
+          reply(socket, 500, '{}')
+          return true
+        }
+      },
+    })
+    await complete(store)
+    expect(origin.heard[0]?.seat).toBeUndefined()
+  })
+
+  test('the holder is stopped while the answer is on its way', async () => {
+    const deaf = (origin: FakeOrigin) => {
+      origin.onSeats = () => true
+    }
+    const { origin, holder } = await site({ aheadMs: 0, origin: deaf })
+    await expect.poll(() => origin.server.requests.length).toBe(1)
+    await holder.stop()
+    await expect.poll(() => origin.server.sockets.size).toBe(0)
   })
 })
 

@@ -12,6 +12,7 @@
  *  - no piece is dealt to two living leases
  *  - a piece that the site holds is not dealt (but for a node that is cut off from the LAN: `stallMs`)
  *  - every missing piece is dealt in the end, as long as one seat lives and brings what it gets
+ *  - a node without a seat is told when to come: they come one after the other, so that a free seat is soon taken
  *  - at most `seatsPerSite` seats, and a seat only together with work: few pieces, few seats; none missing, none at all
  *
  * What nodes say is not proven. A node that claims pieces it has not, or sits on pieces it does not fetch, delays its own site:
@@ -19,14 +20,14 @@
  */
 import { type PieceLayout, pieceCount, pieceSize } from '../../core/artifact.ts'
 import type { Bitfield } from '../../core/bitfield.ts'
-import { second } from '../../core/units.ts'
 import { Allowance, type Draw } from './allowance.ts'
+import { Appointments } from './appointments.ts'
 import { Holdings } from './holdings.ts'
 import { Lease } from './lease.ts'
 import type { SeatAnswer } from './protocol.ts'
 import { type Gains, Roster, type SiteNode } from './roster.ts'
-import { barrenMs, firstRunBytes, runMs, type SeatRules, slowFactor } from './rules.ts'
-import { collect, roomiest } from './run.ts'
+import { barrenMs, type SeatRules, seatlessMs, slowFactor } from './rules.ts'
+import { collect, renewMs, roomiest, runSize } from './run.ts'
 import { chooseTakeOver } from './take-over.ts'
 
 /** One word of one node. */
@@ -41,8 +42,6 @@ export interface Ask {
 }
 
 const nobody = -1
-/** No seat is told to ask more often than this. */
-const soonestMs = 50
 /** Evictions in a row beyond this many do not lengthen the patience further: a quarter of an hour. */
 const mostDoublings = 5
 
@@ -59,6 +58,7 @@ export class Deal {
   /** By slot. */
   readonly #leases: (Lease | undefined)[]
   readonly #roster: Roster
+  readonly #appointments = new Appointments()
   /** Pieces that nobody at the site has and no lease covers. */
   #undealt: number
   /** Evictions since a seat last brought a piece. */
@@ -88,6 +88,7 @@ export class Deal {
     if (!node || !needs) return this.#answer(undefined, this.#rules.holderMs / 3)
     this.#listenAfterRestart(ask, node, now)
     const lease = node.lease ? this.#refill(node.lease, now) : this.#grant(node, now)
+    if (lease) this.#roster.seated(node)
     return this.#answer(lease, this.#nextMs(lease, now))
   }
 
@@ -269,14 +270,10 @@ export class Deal {
     return lease.unfinished.size === 0 ? this.#takeOver(lease, now) : []
   }
 
-  /** About a second of the seat's work; less towards the end, so that all seats end together. At least one piece. */
+  /** Who comes first may be one of many; who has brought something and is still alone has nobody to leave work to, or to end together with. */
   #runSize(lease: Lease, available: number): number {
-    const { length, pieceLength } = this.layout
-    if (length <= firstRunBytes) return available
-    const known = lease.rate > 0
-    const wanted = Math.floor((known ? lease.rate * runMs : firstRunBytes) / pieceLength)
-    const seats = known ? this.#living().length : this.#rules.seatsPerSite
-    return Math.max(1, Math.min(wanted, Math.ceil(available / (2 * seats))))
+    if (lease.rate === 0) return runSize(this.layout, lease, available, this.#rules.seatsPerSite)
+    return runSize(this.layout, lease, available, this.#roster.size === 1 ? 'alone' : this.#living().length)
   }
 
   #collect(lease: Lease, count: number, free: (piece: number) => boolean): number[] {
@@ -342,22 +339,14 @@ export class Deal {
     return this.#leases.filter(lease => lease !== undefined)
   }
 
-  /** How long a node without a seat waits before it asks again. */
+  /** How long a node without a seat waits at least before it asks again. */
   get #seatlessMs(): number {
-    return Math.min(2 * second, this.#rules.leaseMs / 3)
+    return Math.min(seatlessMs, this.#rules.leaseMs / 3)
   }
 
-  /**
-   * A seat asks again when about half of its run is done: soon enough that its line does not idle. Towards the end there may be nothing to
-   * do for it but to take over what others are late with; then a few times a piece: on a thin line, words would be in the pieces' way.
-   */
   #nextMs(lease: Lease | undefined, now: number): number {
-    if (!lease) return now < this.#listenUntil ? this.#listenUntil - now : this.#seatlessMs
-    const renewMs = Math.min(second, this.#rules.leaseMs / 3)
-    if (lease.rate === 0) return renewMs
-    const pieceMs = lease.usualPieceMs(this.layout.pieceLength)
-    const ahead = lease.unfinished.size - Math.max(1, Math.floor(lease.lastRun / 2))
-    return Math.min(renewMs, Math.max(soonestMs, pieceMs / 4, ahead * pieceMs))
+    if (lease) return renewMs(this.layout.pieceLength, lease, this.#rules.leaseMs)
+    return now < this.#listenUntil ? this.#listenUntil - now : this.#appointments.nextMs(now, this.#seatlessMs)
   }
 
   #answer(lease: Lease | undefined, nextMs: number): SeatAnswer {

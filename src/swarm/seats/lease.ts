@@ -19,6 +19,8 @@ export class Lease {
   lastRun = 0
   /** The piece after the last run; -1 before the first. */
   next = -1
+  /** All that it has brought. */
+  broughtBytes = 0
   #bytes = 0
   #busyMs = 0
   /** Since when it works without having brought a piece. */
@@ -41,6 +43,7 @@ export class Lease {
 
   /** Bytes of dealt pieces that the node has just reported, all of one word. */
   brought(bytes: number, now: number): void {
+    this.broughtBytes += bytes
     const elapsed = Math.max(1, now - this.#workingSince)
     const kept = Math.exp(-elapsed / memoryMs)
     this.#bytes = this.#bytes * kept + bytes

@@ -5,7 +5,7 @@
  *   origin  { "seat": "k3J…", "pieces": [0,1,2], "leaseMs": 6000, "nextMs": 1000, "siteHolds": 12 }
  *
  * A node that needs the artifact asks again every `nextMs`, seat or no seat: with `have` it tells the site's progress and renews
- * its lease. `want: false` says "I have all I need": it frees the seat and counts as a holder until it falls silent.
+ * its lease. Without a seat it is told to come more rarely the more such nodes there are. `want: false` says "I have all I need": it frees the seat and counts as a holder until it falls silent.
  */
 import { nodeName, sha256Hex, siteName, wholeNumber, z } from '../../core/schema.ts'
 

@@ -1,7 +1,7 @@
 import type { Bitfield } from '../../core/bitfield.ts'
 import type { Allowance } from './allowance.ts'
 import type { Lease } from './lease.ts'
-import type { SeatRules } from './rules.ts'
+import { longestWaitMs, type SeatRules } from './rules.ts'
 
 /** A node as the deal knows it, from its first word until it has been silent for too long. */
 export interface SiteNode {
@@ -25,11 +25,15 @@ export interface Gains {
   lan: number
 }
 
-/** The living nodes of a site: those that want the artifact, and those that only hold it and are believed for longer. */
+/**
+ * The living nodes of a site, by how long each is believed: those with a seat, those that wait for one and have been told to stay away
+ * meanwhile, and those that only hold the artifact.
+ */
 export class Roster {
   readonly #rules: SeatRules
   /** The longest silent first: finding who is to be forgotten costs nothing while nobody is. */
-  readonly #wanting = new Map<string, SiteNode>()
+  readonly #seated = new Map<string, SiteNode>()
+  readonly #waiting = new Map<string, SiteNode>()
   readonly #holding = new Map<string, SiteNode>()
 
   constructor(rules: SeatRules) {
@@ -37,11 +41,11 @@ export class Roster {
   }
 
   get size(): number {
-    return this.#wanting.size + this.#holding.size
+    return this.#seated.size + this.#waiting.size + this.#holding.size
   }
 
   find(name: string): SiteNode | undefined {
-    return this.#wanting.get(name) ?? this.#holding.get(name)
+    return this.#seated.get(name) ?? this.#waiting.get(name) ?? this.#holding.get(name)
   }
 
   /** @returns undefined when the table is full. The living are safe: a flood of names pushes nobody out. */
@@ -51,12 +55,19 @@ export class Roster {
     return { name, have, heardAt: now, waitingSince: now, ...fresh }
   }
 
-  /** The node has spoken. */
+  /** The node has spoken. If it wants the artifact it is taken to wait for a seat: see `seated`. */
   heard(node: SiteNode, wants: boolean, now: number): void {
-    if (!this.#wanting.delete(node.name)) node.waitingSince = now
+    const wanted = this.#seated.delete(node.name) || this.#waiting.delete(node.name)
+    if (!wanted) node.waitingSince = now
     this.#holding.delete(node.name)
     node.heardAt = now
-    ;(wants ? this.#wanting : this.#holding).set(node.name, node)
+    ;(wants ? this.#waiting : this.#holding).set(node.name, node)
+  }
+
+  /** The node that has just spoken is told that it has a seat, and to come again soon. */
+  seated(node: SiteNode): void {
+    this.#waiting.delete(node.name)
+    this.#seated.set(node.name, node)
   }
 
   /** Whether the LAN brings this node what the site is said to hold. @param held Pieces the site holds in union. */
@@ -70,7 +81,8 @@ export class Roster {
 
   /** Take out, one by one, who has been silent for too long. */
   *silent(now: number): Generator<SiteNode> {
-    yield* takeOlder(this.#wanting, now - this.#rules.leaseMs)
+    yield* takeOlder(this.#seated, now - this.#rules.leaseMs)
+    yield* takeOlder(this.#waiting, now - this.#rules.leaseMs - longestWaitMs)
     yield* takeOlder(this.#holding, now - this.#rules.holderMs)
   }
 }

@@ -5,8 +5,8 @@ export interface SeatRules {
   /** 1 to 64. */
   readonly seatsPerSite: number
   /**
-   * A node that wants the artifact is forgotten after this much silence: its lease lapses, and what it held no longer counts.
-   * It is told to ask at least three times in that span.
+   * A seat is forgotten after this much silence: its lease lapses, and what it held no longer counts. It is told to ask at least three
+   * times in that span. A node that waits for a seat is told when to come, and forgotten this long after the latest it can have been told.
    */
   readonly leaseMs: number
   /**
@@ -35,6 +35,20 @@ export const defaultSeatRules: SeatRules = {
 export const firstRunBytes = MiB
 /** How much work a run is, by the seat's own speed. */
 export const runMs = second
+/**
+ * The same for a node alone at its site, but never more than it has brought so far. Each new run begins on a connection that has rested,
+ * and costs a fast line 35 ms; whoever comes later finds no more in its hands than that, and takes over what would be late.
+ */
+export const aloneRunMs = 8 * second
+/** A node without a seat comes again after this long, or later: */
+export const seatlessMs = 2 * second
+/**
+ * such nodes come one after the other, so far apart: whoever is first is there soon after a seat has become free, and the rest do not
+ * fill a thin line with their questions.
+ */
+export const waitingApartMs = 0.4 * second
+/** But none stays away for longer: a large site has more of them. */
+export const longestWaitMs = 10 * second
 /** What a piece is taken to cost a seat of unknown speed where no other seat's speed is known. */
 export const unknownPieceMs = 5 * second
 /** A seat that takes so many times as long for a piece as the fastest is slow: pieces may be moved from it, and are dealt to it with care. */

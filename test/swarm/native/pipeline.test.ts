@@ -17,6 +17,13 @@ function pipelineOf(requestLimit = 500, blockLimit = 16 * KiB): Pipeline {
   return new Pipeline(0, timeoutMs, requestLimit, blockLimit, wideLine())
 }
 
+/** The same with a peer that has answered once, at once. */
+function answered(pipeline: Pipeline): Pipeline {
+  pipeline.add(partial, { piece: 9999, begin: 0, length: unitBytes }, 0)
+  pipeline.answered(9999, 0, unitBytes, 0)
+  return pipeline
+}
+
 /** Ask for all there is room for. @returns What was asked for. */
 function fill(pipeline: Pipeline, now: number, from = 0): { piece: number; begin: number; length: number }[] {
   const blocks = []
@@ -48,8 +55,12 @@ function run(pipeline: Pipeline, bytesPerSecond: number, roundTripMs: number, se
   return pipeline.outstanding
 }
 
-test('before anything is known: half a megabyte, what a LAN needs', () => {
-  const pipeline = pipelineOf()
+test('who has not answered yet is asked for one small block', () => {
+  expect(fill(pipelineOf(500, 128 * KiB), 0)).toEqual([{ piece: 0, begin: 0, length: unitBytes }])
+})
+
+test('before a rate is known: half a megabyte, what a LAN needs', () => {
+  const pipeline = answered(pipelineOf())
   fill(pipeline, 0)
   expect(pipeline.outstanding).toBe(512 * KiB)
 })
@@ -70,7 +81,7 @@ test.each([
 )
 
 test('never more than the peer keeps queued, nor than 500 blocks', () => {
-  const few = pipelineOf(10)
+  const few = answered(pipelineOf(10))
   expect(fill(few, 0)).toHaveLength(10)
   expect(run(pipelineOf(100_000), 2000 * MiB, 100, 2)).toBeLessThanOrEqual(500 * unitBytes)
 })
@@ -94,7 +105,7 @@ test('no answer for too long: everything lapses, and one small request is left t
 })
 
 test('an answer resets the patience; what trickles and completes nothing does not', () => {
-  const pipeline = pipelineOf()
+  const pipeline = answered(pipelineOf())
   const [first] = fill(pipeline, 0)
   pipeline.answered(first!.piece, first!.begin, first!.length, 4 * second)
   expect(pipeline.late(8 * second)).toBe(false)
@@ -108,6 +119,25 @@ test('the late answer to a lapsed request is still known for one', () => {
   expect(pipeline.answered(first!.piece, first!.begin, first!.length, 9)).toMatchObject({ lapsed: true })
   expect([pipeline.snubbed, pipeline.outstanding]).toEqual([false, 0])
   expect(pipeline.answered(first!.piece, first!.begin, first!.length, 9)).toBeUndefined()
+})
+
+test('all peers together: no more than the cable carries', () => {
+  const line = new LineWindow({ leastBytes: 4 * unitBytes, spanMs: second, staleMs: second }, 0)
+  const [ann, ben] = [0, 1].map(() => answered(new Pipeline(0, timeoutMs, 500, 16 * KiB, line)))
+  const most = 4 * unitBytes + 2 * 2 * unitBytes // what has arrived counts twice, before there is a rate
+  fill(ann!, 0)
+  expect(ann!.outstanding).toBe(most)
+  expect(ben!.room(0)).toBeLessThanOrEqual(0)
+  ann!.clear()
+  expect(ben!.room(0)).toBe(most)
+})
+
+test('what a piece that is here leaves in the queue of a slow peer is taken back, lapsed or not, and once', () => {
+  const pipeline = answered(pipelineOf())
+  const [first] = fill(pipeline, 0)
+  pipeline.lapse()
+  expect(pipeline.withdraw(first!.piece, () => true)).toMatchObject([{ piece: first!.piece }])
+  expect(pipeline.withdraw(first!.piece, () => true)).toEqual([])
 })
 
 test('an answer of another length answers nothing', () => {

@@ -32,8 +32,15 @@ describe('larger blocks', () => {
     peer.send(message.extended, Buffer.of(0), Buffer.from(`d1:mde${said}e`))
     peer.send(haveAll)
     peer.send(message.unchoke)
-    const request = await peer.take(message.request)
-    expect(request.readUInt32BE(8)).toBe(expected)
+    // Who has not answered yet is asked for little.
+    const first = await peer.take(message.request)
+    expect(first.readUInt32BE(8)).toBe(16 * KiB)
+    const [piece, begin] = [first.readUInt32BE(0), first.readUInt32BE(4)]
+    const at = piece * 256 * KiB + begin
+    peer.send(message.piece, first.subarray(0, 8), fixture.content.subarray(at, at + 16 * KiB))
+    let largest = 0
+    while (largest < expected) largest = (await peer.take(message.request)).readUInt32BE(8)
+    expect(largest).toBe(expected)
   })
 
   test('a piece smaller than the agreed block is asked for whole', async () => {

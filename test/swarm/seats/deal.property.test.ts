@@ -4,7 +4,7 @@ import { pieceCount } from '../../../src/core/artifact.ts'
 import { Bitfield } from '../../../src/core/bitfield.ts'
 import { KiB } from '../../../src/core/units.ts'
 import { Deal } from '../../../src/swarm/seats/deal.ts'
-import { defaultSeatRules, type SeatRules } from '../../../src/swarm/seats/rules.ts'
+import { defaultSeatRules, longestWaitMs, type SeatRules } from '../../../src/swarm/seats/rules.ts'
 
 /** What the property believes of a site, kept apart from the deal in the plainest way: sets, and a scan for every question. */
 class Model {
@@ -17,7 +17,7 @@ class Model {
   /** What each machine has on its disk, whether the origin knows of it or not. */
   readonly disks = new Map<string, Set<number>>()
   /** What each machine said last, and when. */
-  readonly said = new Map<string, { at: number; has: Set<number>; wants: boolean }>()
+  readonly said = new Map<string, { at: number; has: Set<number>; believedMs: number }>()
   readonly tokens = new Map<string, string>()
   dealt = new Map<string, readonly number[]>()
   #token = 0
@@ -39,9 +39,7 @@ class Model {
   }
 
   living(): string[] {
-    return [...this.said]
-      .filter(([, { at, wants }]) => this.now - at < (wants ? this.rules.leaseMs : this.rules.holderMs))
-      .map(([node]) => node)
+    return [...this.said].filter(([, { at, believedMs }]) => this.now - at < believedMs).map(([node]) => node)
   }
 
   held(): Set<number> {
@@ -54,7 +52,11 @@ class Model {
     for (const piece of has) have.set(piece)
     const leaseBefore = this.living().includes(node) ? (this.dealt.get(node) ?? []) : []
     const answer = this.deal.ask({ node, have, want, token: this.tokens.get(node) }, this.now)
-    this.said.set(node, { at: this.now, has, wants: want && !have.complete })
+    // Whoever waits for a seat was told to stay away for a while, and is not forgotten meanwhile.
+    const wantingMs = this.rules.leaseMs + (answer.seat === null ? longestWaitMs : 0)
+    const believedMs = want && !have.complete ? wantingMs : this.rules.holderMs
+    expect(answer.nextMs).toBeLessThanOrEqual(believedMs / (answer.seat === null ? 1.5 : 3))
+    this.said.set(node, { at: this.now, has, believedMs })
 
     const held = this.held()
     expect(answer.siteHolds).toBe(held.size)

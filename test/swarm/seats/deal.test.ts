@@ -49,13 +49,69 @@ describe('who gets a seat', () => {
   })
 
   test.each([
-    ['a thin line: not many times a piece', 8000, 1000],
-    ['a fast line: soon', 200, 50],
-  ])('all is dealt, and a seat that is through waits for what others may leave it. %s', (_, pieceMs, nextMs) => {
+    ['a thin line: not many times a piece', 8000, 1000, 2000],
+    ['a fast line: soon', 200, 50, 50],
+  ])('all is dealt, and a seat that is through waits for what others may leave it. %s', (_, pieceMs, least, most) => {
     const { ask } = site(5)
     const [first] = ['a', 'b', 'c', 'd', 'e'].map(node => ask(node, 0).pieces)
     for (let at = 0; at < pieceMs; at += 1000) for (const node of ['a', 'b', 'c', 'd', 'e']) ask(node, at)
-    expect(ask('a', pieceMs, first)).toMatchObject({ pieces: [], nextMs })
+    const { pieces, nextMs } = ask('a', pieceMs, first)
+    expect(pieces).toEqual([])
+    expect(nextMs).toBeGreaterThanOrEqual(least)
+    expect(nextMs).toBeLessThanOrEqual(most)
+  })
+
+  test.each([
+    ['each second', 500, 1000],
+    ['a few times a piece, where a piece takes long', 8000, 2000],
+  ])('a seat that has enough to do says so %s', (_, pieceMs, most) => {
+    const { ask } = site(400)
+    const has: number[] = []
+    let answer = ask('a', 0)
+    let rarest = 0
+    for (let now = pieceMs; has.length < 40; now += pieceMs) {
+      // It is not forgotten meanwhile.
+      for (let at = now - pieceMs; at < now; at += 1000) ask('a', at, has)
+      has.push(answer.pieces[0]!)
+      answer = ask('a', now, has)
+      rarest = Math.max(rarest, answer.nextMs)
+    }
+    expect(rarest).toBeGreaterThan(0.9 * most)
+    expect(rarest).toBeLessThanOrEqual(most)
+  })
+
+  test('fifteen wait: they are told to come one after the other, and five seats that lapse are all taken within two seconds', () => {
+    const { ask, deal } = site(400)
+    const nodes = Array.from({ length: 20 }, (_, at) => `n${at}`)
+    const due = new Map(nodes.map(node => [node, 0]))
+    let words = 0
+    const pass = (from: number, to: number, alive: (node: string) => boolean) => {
+      for (let now = from; now < to; now += 50) {
+        for (const node of nodes) {
+          if (!alive(node) || due.get(node)! > now) continue
+          const { seat, nextMs } = ask(node, now)
+          due.set(node, now + nextMs)
+          if (seat === null) words++
+        }
+      }
+    }
+    pass(0, 20_000, () => true)
+    const seeds = deal.view().seats.map(({ node }) => node)
+    expect(seeds.length).toBe(5)
+    // In 20 s; each two seconds would be 150.
+    expect(words).toBeLessThan(65)
+    expect(deal.view().nodes).toBe(20)
+    pass(20_000, 28_200, node => !seeds.includes(node))
+    expect(deal.view().seats.filter(({ node }) => !seeds.includes(node)).length).toBe(5)
+  })
+
+  test('a large site: nobody is told to stay away for more than ten seconds, and nobody is forgotten meanwhile', () => {
+    const { ask, deal } = site(400)
+    const nextMs = Array.from({ length: 1000 }, (_, at) => ask(`n${at}`, at).nextMs)
+    expect(Math.max(...nextMs)).toBe(10_000)
+    deal.forgetSilent(10_999)
+    expect(deal.view().nodes).toBe(995)
+    expect(ask('n999', 10_999).seat).not.toBeNull()
   })
 
   test('an answer is lost: asking again gives the same seat and the same pieces', () => {
@@ -90,20 +146,52 @@ describe('who gets a seat', () => {
 })
 
 describe('runs', () => {
-  test('a node alone gets everything, never waits for work, and its runs shrink towards the end', () => {
-    const { ask } = site(400)
+  /** One node brings a piece each 100 ms, and says so. @returns How many it has before it, word by word. */
+  function brings(pieces: number, others: readonly string[]) {
+    const { ask } = site(pieces)
     const has: number[] = []
     const left: number[] = []
     let now = 0
+    for (const other of others) ask(other, now, [], { want: false })
     for (let answer = ask('a', now); answer.seat; answer = ask('a', now, has)) {
       left.push(answer.pieces.length)
       now += 100
       has.push(answer.pieces[0]!)
     }
-    expect(has.length).toBe(400)
+    expect(has.length).toBe(pieces)
     expect(Math.min(...left.slice(0, -2))).toBeGreaterThanOrEqual(2)
+    return left
+  }
+
+  test('the only seat gets everything, never waits for work, and its runs shrink towards the end', () => {
+    const left = brings(400, ['b'])
     expect(Math.max(...left)).toBeGreaterThan(6)
+    expect(Math.max(...left)).toBeLessThanOrEqual(2 * 10)
     expect(Math.max(...left.slice(-20))).toBeLessThanOrEqual(12)
+  })
+
+  test('a node alone at its site: few runs, each as much as all before, up to eight seconds of its work', () => {
+    const left = brings(400, [])
+    const fresh = left.flatMap((count, at) =>
+      at > 0 && count >= left[at - 1]! ? [{ run: count - left[at - 1]! + 1, has: at }] : [],
+    )
+    expect(fresh.length).toBeLessThan(12)
+    for (const { run, has } of fresh) expect(run).toBeLessThanOrEqual(Math.max(10, has))
+    expect(Math.max(...fresh.map(({ run }) => run))).toBe(80)
+  })
+
+  test('a second node comes: what the first is given from then on is a second of its work again', () => {
+    const { ask } = site(400)
+    let has: number[] = []
+    let answer = ask('a', 0)
+    for (let now = 100; has.length < 100; now += 100) {
+      has = [...has, answer.pieces[0]!]
+      answer = ask('a', now, has)
+    }
+    ask('b', 10_000)
+    const before = new Set(answer.pieces)
+    const all = [...has, ...before]
+    expect(ask('a', 15_000, all).pieces.length).toBeLessThanOrEqual(20)
   })
 
   test('a seat goes on where its last run ended, so that a run is one HTTP range', () => {
