@@ -24,6 +24,7 @@ import { askAhead, type EarlyAnswer } from '../swarm/seat-question.ts'
 import { holdSeat, type SeatHolder, type SliceView } from '../swarm/wan-slice.ts'
 import { noBytes, subtractBytes } from './ledger.ts'
 import type { Neighbourhood } from './neighbourhood.ts'
+import { PeerSupply } from './peer-supply.ts'
 import { RateWindow } from './rate-window.ts'
 import { shuffled } from './shuffled.ts'
 import type { Bytes } from './status.ts'
@@ -94,24 +95,28 @@ export class Exchange implements Stoppable {
     const neighbourhood = parts.neighbourhood()
     const neighbours = () => neighbourhood.holding(artifact.infohash).map(neighbour => neighbour.node)
     this.#slice = holdSeat({ ...question, client: origin, path, store, neighbours, early, clock, random, log })
+    const supply = new PeerSupply({ swarm, store, clock, random })
+    supply.offer(neighbourhood.holding(artifact.infohash))
+    const deaf = neighbourhood.onHolder(artifact.infohash, peer => supply.offer([peer]))
     const peers = findPeers({
       origin,
-      swarm,
+      swarm: { artifact, addPeers: peers => supply.offer(peers) },
       store,
       site,
       lanAddress,
       port: parts.engine.port,
       peerId: `-SG0100-${randomBytes(6).toString('hex')}`,
+      hasNeighbours: () => neighbours().length > 0,
       clock,
+      random,
       log,
     })
-    swarm.addPeers(neighbourhood.holding(artifact.infohash))
-    const deaf = neighbourhood.onHolder(artifact.infohash, peer => swarm.addPeers([peer]))
     this.#started = [
       { stop: () => store.close() },
       { stop: async () => unsubscribe() },
       { stop: async () => deaf() },
       { stop: () => swarm.leave() },
+      supply,
       peers,
       this.#slice,
     ]

@@ -26,7 +26,7 @@ import { type Ear, listenToOrigin } from '../swarm/events/listen.ts'
 import type { NodePlace } from '../swarm/events/protocol.ts'
 import { Limits } from '../swarm/limits/limits.ts'
 import { ownQuestions } from '../swarm/neighbour-line.ts'
-import { allowNetworks, lanAddress } from '../swarm/networks.ts'
+import { allowNetworks, followLanAddress } from '../swarm/networks.ts'
 import { OriginClient } from '../swarm/origin-client.ts'
 import { Channel, type ChannelParts } from './channel.ts'
 import type { NodeConfig } from './config.ts'
@@ -100,7 +100,7 @@ async function assemble(config: NodeConfig, surroundings: Required<Surroundings>
   const connections = config.limits.wan_connections
   const origin = start(new OriginClient(config.origin, { connections }, { key, pin: config.origin_pin }))
   const engine = start(await startEngine(config))
-  const lan = () => ownLanAddress(config)
+  const lan = ownLanAddress(config, clock)
   const near: { neighbourhood?: RunningNeighbourhood } = {}
   const neighbourhood = () => near.neighbourhood ?? nobody
   const meshed = { ...surroundings, origin, engine, limits, lanAddress: lan, neighbourhood }
@@ -221,8 +221,9 @@ function startEar({ origin, wakeUp, place, neighbourhood, ...surroundings }: Ear
 /** The tracker takes an address that no neighbour can dial for "the one you see". */
 const anyAddress = '0.0.0.0'
 
-function ownLanAddress({ lan }: NodeConfig): string {
-  return lan.address ?? lanAddress(allowNetworks(lan.networks)) ?? anyAddress
+function ownLanAddress({ lan }: NodeConfig, clock: Clock): () => string {
+  const now = followLanAddress(allowNetworks(lan.networks), clock)
+  return () => lan.address ?? now() ?? anyAddress
 }
 
 type MeshParts = Omit<ExchangeParts, 'artifacts' | 'node' | 'site' | 'stallMs'>

@@ -11,6 +11,7 @@ import { KiB } from '../core/units.ts'
 import type { Verified } from '../core/verified.ts'
 import { refreshTrust, releasesOf } from '../signing/manifest.ts'
 import { pinRoot } from '../signing/root-chain.ts'
+import type { TrustWalk } from '../signing/trust-step.ts'
 import { Mutex } from '../store/mutex.ts'
 import type { RootFiles } from '../store/root-files.ts'
 import type { TrustStore } from '../store/trust-store.ts'
@@ -33,6 +34,11 @@ export interface TrustParts {
  * @returns undefined when there is no such file there. @throws TrustError `metadata_too_large`, DownloadError.
  */
 export type MetadataSource = (path: string, limitBytes: number) => Promise<Uint8Array | undefined>
+
+/** The last state that the rules want kept, while it is not on the disk. */
+interface Unsaved {
+  state?: TrustState
+}
 
 const rootPath = /^([1-9][0-9]*)\.root\.json$/
 
@@ -70,27 +76,52 @@ export class Trust {
     return this.#turns.run(async () => {
       const { store, clock } = this.#parts
       const walk = refreshTrust(await this.#state(), { now: clock.now(), channels: [channel] })
-      let step = walk.next()
-      let root: { readonly version: number; readonly bytes: Uint8Array } | undefined
-      while (!step.done) {
-        signal.throwIfAborted()
-        if (step.value.do === 'keep') {
-          await store.save(step.value.state)
-          if (root && step.value.state.files.get('root.json') === root.bytes) await this.#keepRoot(root)
-          root = undefined
-          step = walk.next()
-        } else {
-          const { path, limitBytes } = step.value
-          const bytes = await source(path, limitBytes)
-          const [, version] = rootPath.exec(path) ?? []
-          root = version !== undefined && bytes ? { version: Number(version), bytes } : undefined
-          step = walk.next(bytes)
-        }
+      const unsaved: Unsaved = {}
+      try {
+        const { manifests, state } = await this.#drive(walk, source, unsaved, signal)
+        if (unsaved.state) await store.save(unsaved.state)
+        this.#shelf = new Shelf(state, this.#roots)
+        return manifests.flatMap(releasesOf)
+      } catch (error) {
+        if (unsaved.state) await store.save(unsaved.state)
+        throw error
       }
-      const { manifests, state } = step.value
-      this.#shelf = new Shelf(state, this.#roots)
-      return manifests.flatMap(releasesOf)
     })
+  }
+
+  /**
+   * A root is kept before the next one is asked for: it may be the one that takes a stolen key away. What follows it is kept once, by the
+   * caller, however the walk ends: nobody acts on it before that.
+   */
+  async #drive<Result>(
+    walk: TrustWalk<Result>,
+    source: MetadataSource,
+    unsaved: Unsaved,
+    signal: AbortSignal,
+  ): Promise<Result> {
+    let step = walk.next()
+    let root: { readonly version: number; readonly bytes: Uint8Array } | undefined
+    while (!step.done) {
+      signal.throwIfAborted()
+      if (step.value.do === 'keep') {
+        const { state } = step.value
+        unsaved.state = state
+        if (root && state.files.get('root.json') === root.bytes) {
+          await this.#parts.store.save(state)
+          delete unsaved.state
+          await this.#keepRoot(root)
+        }
+        root = undefined
+        step = walk.next()
+      } else {
+        const { path, limitBytes } = step.value
+        const bytes = await source(path, limitBytes)
+        const [, version] = rootPath.exec(path) ?? []
+        root = version !== undefined && bytes ? { version: Number(version), bytes } : undefined
+        step = walk.next(bytes)
+      }
+    }
+    return step.value
   }
 
   async #keepRoot({ version, bytes }: { readonly version: number; readonly bytes: Uint8Array }): Promise<void> {

@@ -7,8 +7,10 @@
  * Reading proves nothing: see threshold.ts. Unknown fields are allowed by the specification; they are covered by the signatures (the
  * payload is made of everything that was read) and otherwise ignored. All tables are Maps, so that no name can hit a prototype.
  */
+import { sha256 } from '../core/digest.ts'
 import { TrustError } from '../core/errors.ts'
 import { z } from '../core/schema.ts'
+import { KiB } from '../core/units.ts'
 import { canonicalJson } from './canonical-json.ts'
 import { isJsonObject, type JsonObject, parseJson } from './json.ts'
 import {
@@ -106,6 +108,14 @@ const envelope = z.looseObject({
 })
 
 /**
+ * What a node keeps is read in every walk, and for each neighbour that it is shown to. So the last reading of such bytes is remembered, as
+ * long as somebody has the bytes; by their digest, so that nobody has to promise that they were not changed since. Not of large ones: their
+ * values are many times as large in memory.
+ */
+const remembered = new WeakMap<Uint8Array, { about: string; file: SignedFile<unknown> }>()
+const rememberedLimitBytes = 64 * KiB
+
+/**
  * @param name The file's name, for the sentence of the error.
  * @throws TrustError `metadata_malformed`, and nothing else, whatever the bytes are.
  */
@@ -115,9 +125,14 @@ export function readMetadata<K extends Kind>(
   bytes: Uint8Array,
   rules: Rules = ourRules,
 ): SignedFile<BodyOf<K>> {
+  const about = bytes.length <= rememberedLimitBytes ? `${kind} ${rules === ourRules} ${sha256(bytes)}` : undefined
+  const known = about && remembered.get(bytes)
+  if (known && known.about === about) return known.file as SignedFile<BodyOf<K>>
   const { signatures, signed } = check(envelope, parseJson(bytes), name)
   const body = check(shapesByRules.get(rules)![kind] as unknown as z.ZodType<BodyOf<K>>, signed, name)
-  return { bytes, body, signed, payload: canonicalJson(signed), signatures }
+  const file = { bytes, body, signed, payload: canonicalJson(signed), signatures }
+  if (about) remembered.set(bytes, { about, file })
+  return file
 }
 
 function check<T>(shape: z.ZodType<T>, value: unknown, name: string): T {

@@ -39,7 +39,7 @@ export class Session {
     return this.#state.floor
   }
 
-  /** Accept a verified file, and with it the versions it vouches for. What follows may rely on its being durable. */
+  /** Accept a verified file, and with it the versions it vouches for. */
   *keep(name: string, bytes: Uint8Array, floor: TrustFloor): TrustWalk<void> {
     this.#state = { files: new Map(this.#state.files).set(name, bytes), floor }
     yield { do: 'keep', state: this.#state }

@@ -9,7 +9,8 @@
  *  - one serial for all: each save takes the next, and of all floors that are still good, the newest serial decides. Not the highest
  *    number: a rotation of the timestamp key lowers a version for good reason, and an old file must not undo that
  *  - time is never lowered by anything, so there the highest number decides
- *  - when `save` has resolved, the floor is on the disk three times: any two files may go, and it still stands
+ *  - when `save` has resolved, the floor is on the disk three times, and versions that it has raised four times, since the older generation gets
+ *    the new floor, too: all files but one may go, and they still stand
  */
 import { join } from 'node:path'
 import { StoreError, TrustError } from '../core/errors.ts'
@@ -30,6 +31,8 @@ export class TrustStore {
   readonly #turns = new Mutex()
   /** Where the next save goes; undefined until the disk was read. */
   #next: { serial: number; slot: Slot } | undefined
+  /** What `load` gives: the disk is this process's alone, so it need not be read again. Undefined while nobody knows what a save has left. */
+  #known: { readonly state: TrustState | undefined } | undefined
 
   /** Use `openTrustStore`. */
   constructor(directory: string) {
@@ -52,8 +55,8 @@ export class TrustStore {
    */
   load(): Promise<TrustState | undefined> {
     return this.#turns.run(async () => {
-      const { remembered } = await this.#read()
-      return remembered
+      this.#known ??= { state: (await this.#read()).remembered }
+      return this.#known.state
     })
   }
 
@@ -65,14 +68,19 @@ export class TrustStore {
   save(state: TrustState): Promise<void> {
     return this.#turns.run(async () => {
       const { serial, slot } = this.#next ?? (await this.#read()).next
+      const before = this.#known ?? { state: (await this.#read()).remembered }
+      this.#known = undefined
       // A save that fails may still have reached the disk: its serial is spent.
       this.#next = { serial: serial + 1, slot }
+      const other = slot === 'a' ? 'b' : 'a'
       const floor = toRecord(state.floor)
-      const files = [...state.files].map(([name, bytes]) => [name, Buffer.from(bytes).toString('base64')])
       // The floor first: metadata under too high a floor is fetched again, a floor that comes late lets a rollback in.
       for (const each of slots) await this.#floor.write(each, serial, toJson(floor))
-      await this.#metadata.write(slot, serial, toJson({ floor, files }))
-      this.#next = { serial: serial + 1, slot: slot === 'a' ? 'b' : 'a' }
+      await this.#metadata.write(slot, serial, toJson({ floor, files: toText(state.files) }))
+      if (before.state && !hasVersionsOf(before.state.floor, state.floor))
+        await this.#metadata.write(other, serial - 1, toJson({ floor, files: toText(before.state.files) }))
+      this.#next = { serial: serial + 1, slot: other }
+      this.#known = { state: atLatest(state, before.state) }
     })
   }
 
@@ -118,6 +126,19 @@ function highestFloor(floors: readonly { serial: number; value: FloorRecord }[])
   const newest = floors.toSorted((x, y) => y.serial - x.serial)[0]
   if (!newest) return undefined
   return { time: Math.max(...floors.map(({ value }) => value.time)), versions: new Map(newest.value.versions) }
+}
+
+function toText(files: TrustState['files']) {
+  return [...files].map(([name, bytes]) => [name, Buffer.from(bytes).toString('base64')])
+}
+
+function hasVersionsOf({ versions: one }: TrustFloor, { versions: other }: TrustFloor): boolean {
+  return one.size === other.size && [...other].every(([role, version]) => one.get(role) === version)
+}
+
+/** Time is never lowered: the older generation on the disk still has the later one. */
+function atLatest({ files, floor }: TrustState, before: TrustState | undefined): TrustState {
+  return { files, floor: { ...floor, time: Math.max(floor.time, before?.floor.time ?? 0) } }
 }
 
 function toRecord({ time, versions }: TrustFloor): FloorRecord {

@@ -2,10 +2,12 @@
  * Peers from the origin's tracker: tells it that this node has, or wants, an artifact, and gives the swarm the neighbours that it
  * names. The tracker names only nodes of the same site; the swarm dials only what lies inside its networks.
  *
- *   started     at once, then every two seconds while the artifact is incomplete and few neighbours are known: all nodes
- *               of a branch start together, and the first ones to ask are told of nobody
+ *   started     at once, or within two seconds where neighbours are known already: what is small is here by then, and one announce says all.
+ *               Then every two seconds while the artifact is incomplete and few neighbours are known: all nodes of a branch start together,
+ *               and the first ones to ask are told of nobody
  *   (regular)   then as often as the tracker wants, every 5 seconds to 30 minutes
- *   completed   once, when the store has become complete meanwhile
+ *   completed   once, when the store has become complete meanwhile; within five seconds, since all nodes of a branch become so together, and
+ *               have better to do just then
  *   stopped     once, on the way out, if the tracker answers at once
  *
  * A tracker that fails or lies must not stop anything: peers come from elsewhere too, and the WAN slice needs none.
@@ -30,10 +32,16 @@ export interface PeerSearchParts {
   readonly port: number
   /** 20 characters. */
   readonly peerId: string
+  /** Is somebody known already who has the artifact, or fetches it? */
+  hasNeighbours(): boolean
   readonly clock: Clock
+  /** In [0, 1). */
+  readonly random: () => number
   readonly log: Log
 }
 
+const firstWithinMs = 2 * second
+const completedWithinMs = 5 * second
 const eagerIntervalMs = 2 * second
 /** Eager no longer than this: alone in a branch, there is nobody to find. */
 const eagerTries = 15
@@ -76,9 +84,10 @@ class PeerSearch implements Stoppable {
   }
 
   async #run(): Promise<void> {
-    const { store } = this.#parts
+    const { store, hasNeighbours } = this.#parts
     const deaf = store.onPiece(() => this.#stored.ring())
     try {
+      if (hasNeighbours()) await this.#sleepWithin(firstWithinMs)
       for (;;) await this.#waitFor(await this.#announce())
     } catch (error) {
       if (!this.#over.signal.aborted) throw error
@@ -109,11 +118,17 @@ class PeerSearch implements Stoppable {
     }
   }
 
-  /** Wait, but not when there is to tell that the artifact has become complete. */
+  /** Wait, but not that long when there is to tell that the artifact has become complete. */
   async #waitFor(ms: number): Promise<void> {
     const { clock, store } = this.#parts
     const news = () => this.#failures === 0 && this.#told === 'incomplete' && store.have.complete
     if (!news()) await this.#stored.heardWithin(ms, clock, this.#over.signal, news)
+    if (news()) await this.#sleepWithin(completedWithinMs)
+  }
+
+  #sleepWithin(ms: number): Promise<void> {
+    const { clock, random } = this.#parts
+    return clock.sleep(random() * ms, this.#over.signal)
   }
 
   #eager(): boolean {

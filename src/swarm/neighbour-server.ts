@@ -6,7 +6,8 @@
  *   GET /reach/<node>                                            dials the very node that asks, see dial-back.ts
  *
  * Nothing else, ever: it forwards nothing, takes no body, and makes no path of what it is asked; what is signed it shows, and the payload goes by
- * BitTorrent. Against neighbours that flood it: few connections, few of one address, short waits, one request a connection.
+ * BitTorrent. Against neighbours that flood it: few connections, few of one address, short waits, a bound on how long and for how many requests
+ * a connection lasts. A refresh is four requests, and a connection costs both sides more than one of them.
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
@@ -39,6 +40,10 @@ export interface NeighbourServer extends Stoppable {
 
 const mostConnectionsOfOne = 8
 const idleMs = 10 * second
+/** Between two requests. Node's client does not use a connection again that is to be closed within a second. */
+const keepAliveMs = 3 * second
+/** Of one connection: a refresh, and the roots that somebody has missed who was away for years. */
+const mostRequests = 64
 /** One that reads a byte now and then is not idle; but no honest neighbour waits for longer. */
 const longestMs = 30 * second
 
@@ -53,7 +58,7 @@ export async function startNeighbourServer(options: NeighbourServerOptions): Pro
       headersTimeout: 5 * second,
       requestTimeout: 5 * second,
       connectionsCheckingInterval: second,
-      keepAliveTimeout: second,
+      keepAliveTimeout: keepAliveMs,
     },
     (request, response) => {
       answer(request, response, options).then(
@@ -64,6 +69,7 @@ export async function startNeighbourServer(options: NeighbourServerOptions): Pro
       )
     },
   )
+  server.maxRequestsPerSocket = mostRequests
   server.setTimeout(idleMs, socket => socket.destroy())
   server.on('connection', limitOf(options))
   await listen(server, options)
@@ -117,7 +123,7 @@ async function answer(
 }
 
 function send(response: ServerResponse, bytes: Uint8Array | undefined): void {
-  response.writeHead(bytes ? 200 : 404, { 'content-length': bytes?.length ?? 0, connection: 'close' })
+  response.writeHead(bytes ? 200 : 404, { 'content-length': bytes?.length ?? 0 })
   response.end(bytes)
 }
 

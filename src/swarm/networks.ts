@@ -5,6 +5,8 @@
  */
 import { BlockList, isIP, SocketAddress } from 'node:net'
 import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os'
+import type { Clock } from '../core/clock.ts'
+import { second } from '../core/units.ts'
 
 /**
  * The private networks of RFC 1918 and RFC 4193. Link-local ones are left out on purpose: 169.254.169.254 is where clouds keep
@@ -62,6 +64,27 @@ export function lanAddress(
     .flatMap(infos => infos ?? [])
     .filter(info => networks.allowed(info.address))
   return (allowed.find(info => info.family === 'IPv4') ?? allowed[0])?.address
+}
+
+/**
+ * `lanAddress` for who asks with each request and each beacon. Interfaces are looked at once a second: the look costs more than the rest
+ * of a beacon, and no laptop moves faster.
+ */
+export function followLanAddress(
+  networks: Networks,
+  clock: Pick<Clock, 'monotonic'>,
+  look: () => NodeJS.Dict<NetworkInterfaceInfo[]> = networkInterfaces,
+): () => string | undefined {
+  let lookedAt = Number.NEGATIVE_INFINITY
+  let found: string | undefined
+  return () => {
+    const now = clock.monotonic()
+    if (now - lookedAt >= second) {
+      lookedAt = now
+      found = lanAddress(networks, look())
+    }
+    return found
+  }
 }
 
 function parseCidr(cidr: string): { address: string; prefix: number; family: 'ipv4' | 'ipv6' } {

@@ -7,7 +7,8 @@
  *          other begins the next, so the line never waits for a round trip
  *   elect  no answer about seats for a while: what the neighbours' ranking gives to this node is fetched without a lease, for where the
  *          payload is still to be had (seats/election.ts). The first answer ends that
- *   hold   when the store is complete, `want: false` says so, and again from time to time for as long as this node serves
+ *   hold   when the store is complete, `want: false` says so, and again from time to time for as long as this node serves. At once when
+ *          there is a seat to give back; else when it is time to ask anyway: all nodes of a branch become complete together
  *
  * A broken line or an absent origin is no failure: it tries for ever, since neighbours may bring the rest meanwhile; `view()` says
  * what goes wrong, and since when nothing has come. Two things do end it, by `failed`: the origin sends the same bad piece again
@@ -166,7 +167,8 @@ class Holder implements SeatHolder {
         backoff.reset()
         // Only after some progress: towards the end the origin has nothing new to deal, however often it is asked.
         const left = this.#slice.left()
-        const due = () => want && (store.have.complete || (this.#slice.left() < left && this.#slice.runsLow()))
+        const progressed = () => this.#slice.left() < left && this.#slice.runsLow()
+        const due = () => want && this.#slice.token !== undefined && (store.have.complete || progressed())
         await this.#waitFor(due, Math.max(nextMs, want ? shortestNextMs : shortestHolderMs), stopped)
       } catch (error) {
         if (stopped.aborted || !(error instanceof DownloadError)) throw error

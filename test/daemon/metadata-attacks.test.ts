@@ -262,12 +262,11 @@ test('4: any state file cut at every length, then the repository of yesterday: a
     await Promise.all(stateFiles.map(async name => [name, await readFile(join(state, name))] as const)),
   )
   // What is loaded is the same for most lengths; the rules, which are pure, are asked once for each that differs.
-  const store = await openTrustStore(state)
   const judged = new Map<string, string>()
   for (const [name, bytes] of intact) {
     for (let length = bytes.length - 1; length >= 0; length--) {
       await truncate(join(state, name), length)
-      const { files, floor } = (await store.load())!
+      const { files, floor } = (await (await openTrustStore(state)).load())! // as after a restart
       const left = JSON.stringify([
         [...files].map(([file, { length }]) => [file, length]),
         floor.time,

@@ -28,15 +28,22 @@ async function node(repository = new TrustRepository()) {
     },
   }
   const clock = new ManualClock(noon)
+  const saved = { count: 0 }
   const start = async () => {
     const roots = new RootFiles(join(home, 'roots'))
-    const trust = new Trust({ store: await openTrustStore(join(home, 'trust')), roots, rootFile, clock })
+    const store = await openTrustStore(join(home, 'trust'))
+    const save = store.save.bind(store)
+    store.save = state => {
+      saved.count++
+      return save(state)
+    }
+    const trust = new Trust({ store, roots, rootFile, clock })
     await trust.open()
     const refresh = (channel: string, signal: AbortSignal) =>
       trust.refresh(channel, (path, limit) => origin.metadata(`/metadata/${path}`, limit, signal), signal)
     return { refresh, shelf: () => trust.shelf }
   }
-  return { home, rootFile, origin, clock, repository, start, trust: await start() }
+  return { home, rootFile, origin, clock, repository, saved, start, trust: await start() }
 }
 
 const sequences = async (refreshing: ReturnType<Trust['refresh']>) => (await refreshing).map(({ sequence }) => sequence)
@@ -122,6 +129,25 @@ test('two channels refresh at once: one walk after the other, and a failure reac
   const both = await Promise.allSettled([trust.refresh('absent', never), trust.refresh('clamav', never)])
   expect(both).toMatchObject([{ reason: { code: 'channel_unknown' } }, { value: [{ sequence: 1 }] }])
   expect(origin.asked.filter(path => path === '/metadata/timestamp.json')).toHaveLength(2)
+})
+
+test('a walk writes to the disk once, and once for each new root before it asks for more', async () => {
+  const { trust, saved, repository, origin } = await node()
+  repository.publish([1])
+  await trust.refresh('clamav', never)
+  expect(saved.count).toBe(1)
+  const { metadata } = origin
+  const savedAt: number[] = []
+  origin.metadata = (path, limit) => {
+    if (path.endsWith('.root.json')) savedAt.push(saved.count)
+    return metadata(path, limit)
+  }
+  repository.rotateTimestampKey(keyNamed('second'))
+  repository.rotateTimestampKey(keyNamed('third'))
+  repository.publish([1, 2])
+  await trust.refresh('clamav', never)
+  expect(savedAt).toEqual([1, 2, 3])
+  expect(saved.count).toBe(4)
 })
 
 test('stopped in the middle: the reason of the stop, and nothing more is asked', async () => {

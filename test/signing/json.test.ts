@@ -215,3 +215,14 @@ describe('21: valid JSON that is not our metadata', () => {
     expect(read('timestamp', { signatures, signed })).toBe(outcome)
   })
 })
+
+test('bytes that were read before and changed in place are read anew', () => {
+  const repository = new TrustRepository()
+  repository.publish([1])
+  const bytes = Buffer.from(repository.files.get('timestamp.json')!)
+  const before = readMetadata('timestamp', 'timestamp.json', bytes)
+  expect(readMetadata('timestamp', 'timestamp.json', bytes)).toBe(before)
+  expect(codeOf(() => readMetadata('snapshot', 'snapshot.json', bytes))).toBe('metadata_malformed')
+  bytes[bytes.indexOf('2026')]! += 1
+  expect(readMetadata('timestamp', 'timestamp.json', bytes).payload).not.toEqual(before.payload)
+})

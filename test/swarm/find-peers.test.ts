@@ -1,13 +1,15 @@
 import { afterEach, expect, test } from 'vitest'
 import { pieceSize } from '../../src/core/artifact.ts'
+import type { Clock } from '../../src/core/clock.ts'
 import { DownloadError } from '../../src/core/errors.ts'
 import { silentLog } from '../../src/core/log.ts'
-import { hour, KiB } from '../../src/core/units.ts'
+import { hour, KiB, second } from '../../src/core/units.ts'
 import type { PeerAddress } from '../../src/swarm/engine.ts'
 import { findPeers } from '../../src/swarm/find-peers.ts'
 import type { AnnounceParams } from '../../src/swarm/origin-client.ts'
 import type { AnnounceReply } from '../../src/swarm/tracker-reply.ts'
 import { makeArtifact } from '../support/artifact.ts'
+import { ManualClock } from '../support/manual-clock.ts'
 import { MemoryPieceStore } from '../support/memory-piece-store.ts'
 import { scaledClock } from '../support/scaled-clock.ts'
 
@@ -21,7 +23,12 @@ afterEach(async () => {
 type Tracker = (params: AnnounceParams, signal?: AbortSignal) => Promise<AnnounceReply>
 
 /** A search with a tracker made of a function, in a time that flies. */
-function search(tracker: Tracker, store = MemoryPieceStore.of(fixture), speed = 1000) {
+function search(
+  tracker: Tracker,
+  store = MemoryPieceStore.of(fixture),
+  speed = 1000,
+  { clock = scaledClock(speed) as Clock, neighbours = 0 } = {},
+) {
   const announces: AnnounceParams[] = []
   const found: PeerAddress[][] = []
   const peers = findPeers({
@@ -37,7 +44,9 @@ function search(tracker: Tracker, store = MemoryPieceStore.of(fixture), speed = 
     lanAddress: () => '10.0.0.9',
     port: 6889,
     peerId: '-SG0100-abcdefghijkl',
-    clock: scaledClock(speed),
+    hasNeighbours: () => neighbours > 0,
+    clock,
+    random: () => 0.99,
     log: silentLog,
   })
   started.push(peers)
@@ -161,4 +170,26 @@ test('stopping before the first answer says nothing more', async () => {
   )
   await peers.stop()
   expect(announces.map(({ event }) => event)).toEqual(['started'])
+})
+
+test('neighbours are known already, and it is small: one announce says that it is whole', async () => {
+  const clock = new ManualClock()
+  const { announces, store } = search(async () => quiet, undefined, 1, { clock, neighbours: 1 })
+  for (const piece of [0, 1, 2]) await put(store, piece)
+  await clock.advance(second)
+  expect(announces).toEqual([])
+  await clock.advance(second)
+  expect(announces.map(({ event, left }) => [event, left])).toEqual([['started', 0]])
+})
+
+test('the tracker hears of the end a little later: just then all of a branch have something to say', async () => {
+  const clock = new ManualClock()
+  const { announces, store } = search(async () => ({ peers: others, intervalMs: 24 * hour }), undefined, 1, { clock })
+  await clock.advance(0)
+  for (const piece of [0, 1, 2]) await put(store, piece)
+  await clock.advance(0)
+  await clock.advance(4 * second)
+  expect(announces.map(({ event }) => event)).toEqual(['started'])
+  await clock.advance(second)
+  expect(announces.map(({ event }) => event)).toEqual(['started', 'completed'])
 })

@@ -42,6 +42,14 @@ test('it shows what is there, and says 404 to the rest', async () => {
   expect(server.served).toBe(1)
 })
 
+test('a refresh takes one connection; nobody has one for more than sixty-four questions', async () => {
+  const { server, asked } = await serving()
+  const question = 'GET /metadata/timestamp.json HTTP/1.1\r\nHost: x\r\n\r\n'
+  const said = await raw(server.port, question.repeat(100))
+  expect(said.match(/HTTP\/1.1 200 /g)).toHaveLength(64)
+  expect(asked).toHaveLength(64)
+})
+
 test('who asks to be dialled is known by where the question comes from, and hears one word', async () => {
   const { server, dialled } = await serving()
   const { body } = await rawRequest(server.port, '/reach/pc-7')
@@ -50,7 +58,9 @@ test('who asks to be dialled is known by where the question comes from, and hear
   expect(server.served).toBe(0)
   for (const path of ['/reach/', '/reach/a/b', `/reach/${'x'.repeat(200)}`])
     expect((await rawRequest(server.port, path)).status).toBe(404)
-  expect(await raw(server.port, 'POST /reach/pc-7 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n')).toMatch(/ 404 /)
+  expect(
+    await raw(server.port, 'POST /reach/pc-7 HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n'),
+  ).toMatch(/ 404 /)
   expect(dialled).toHaveLength(1)
 })
 
@@ -68,8 +78,11 @@ test('it forwards nothing: neither an absolute URL nor CONNECT reaches anybody',
 })
 
 test.each([
-  ['a body', 'GET /metadata/timestamp.json HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nxx'],
-  ['another method', 'POST /metadata/timestamp.json HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n'],
+  ['a body', 'GET /metadata/timestamp.json HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n\r\nxx'],
+  [
+    'another method',
+    'POST /metadata/timestamp.json HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n',
+  ],
 ])('%s: 404, and nothing is looked up', async (_, request) => {
   const { server, asked } = await serving()
   expect(await raw(server.port, request)).toMatch(/^HTTP\/1.1 404 /)

@@ -1,5 +1,13 @@
 import { describe, expect, test } from 'vitest'
-import { allowNetworks, canonicalAddress, lanAddress, privateNetworks } from '../../src/swarm/networks.ts'
+import { second } from '../../src/core/units.ts'
+import {
+  allowNetworks,
+  canonicalAddress,
+  followLanAddress,
+  lanAddress,
+  privateNetworks,
+} from '../../src/swarm/networks.ts'
+import { ManualClock } from '../support/manual-clock.ts'
 
 describe('the private networks', () => {
   const networks = allowNetworks(privateNetworks)
@@ -116,6 +124,21 @@ describe("this machine's address", () => {
 
   test('is not made up when none is inside', () => {
     expect(lanAddress(allowNetworks(['10.0.0.0/8']), interfaces)).toBeUndefined()
+  })
+
+  test('asked for all the time, it is looked for once a second, and follows a laptop that moves', async () => {
+    let looks = 0
+    let there = interfaces
+    const clock = new ManualClock()
+    const address = followLanAddress(allowNetworks(privateNetworks), clock, () => {
+      looks++
+      return there
+    })
+    for (let asked = 0; asked < 100; asked++) expect(address()).toBe('192.168.7.5')
+    expect(looks).toBe(1)
+    there = { ...interfaces, lan: [info('10.1.2.3')] }
+    await clock.advance(second)
+    expect(address()).toBe('10.1.2.3')
   })
 
   test('is found on the real machine', () => {

@@ -120,7 +120,15 @@ test('neighbours find each other by the tracker', async () => {
     const { client, common } = node(`pc-${port}`)
     const peers: PeerAddress[] = []
     const swarm = { artifact: published.artifact, addPeers: (some: readonly PeerAddress[]) => void peers.push(...some) }
-    const search = findPeers({ ...common, origin: client, swarm, port, peerId: `-SG0100-${port}abcdefgh` })
+    const search = findPeers({
+      ...common,
+      origin: client,
+      swarm,
+      port,
+      peerId: `-SG0100-${port}abcdefgh`,
+      hasNeighbours: () => false,
+      random: Math.random,
+    })
     onTestFinished(() => search.stop())
     return peers
   })

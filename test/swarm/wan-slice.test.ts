@@ -170,6 +170,21 @@ describe('hold', () => {
     expect(origin.heard.at(-1)?.seat).toBeDefined()
     await expect.poll(() => holder.view().seat).toBeNull()
   })
+
+  test('complete in the end without a seat: nothing to give back, so it is said when it is time to ask', async () => {
+    const { origin, store } = await site({
+      origin: origin => {
+        origin.runLength = 0
+        origin.nextMs = 10_000 // 200 ms
+      },
+    })
+    await expect.poll(() => origin.heard.length).toBe(1)
+    for (let piece = 0; piece < pieces; piece++)
+      await store.put(piece, content.subarray(piece * pieceLength, piece * pieceLength + pieceSize(artifact, piece)))
+    await new Promise(resolve => setTimeout(resolve, 50))
+    expect(origin.heard).toHaveLength(1)
+    await expect.poll(() => origin.heard.at(-1)?.want).toBe(false)
+  })
 })
 
 describe('asked ahead', () => {

@@ -2,8 +2,9 @@
  * The beacon of this node: tells the neighbours what it has, and hears what they have.
  *
  *   regularly       every 30 seconds, more or less; in a large site more rarely
- *   at once         when there is something new here that few neighbours speak of yet
- *   as an answer    to a neighbour who is new here or behind, within a quarter of a second, unless others have answered by then
+ *   at once         when there is something new here that nobody speaks of yet
+ *   soon            when few neighbours speak of it: within a second, unless enough have spoken by then
+ *   as an answer    to a neighbour who is new here or behind: within a quarter of a second, unless others have answered by then
  *
  * All of that together at most five times in a row, and then every two seconds. What is heard changes nothing by itself: who listens
  * to `onBeacon` decides whether to look, to dial, or to pass over.
@@ -72,6 +73,7 @@ const tokenMs = 2 * second
 const enoughVoices = 8
 const enoughAnswers = 3
 const answerWithinMs = second / 4
+const joinInWithinMs = second
 
 export class LanBeacon implements Stoppable {
   readonly neighbours = new Neighbours()
@@ -82,6 +84,7 @@ export class LanBeacon implements Stoppable {
   readonly #done: Promise<void>
   #socket: { readonly address: string; readonly socket: MulticastSocket } | undefined
   #answering: Promise<void> | undefined
+  #joiningIn: Promise<void> | undefined
   #lastTime = 0
   #sent = 0
   #heard = 0
@@ -99,9 +102,9 @@ export class LanBeacon implements Stoppable {
 
   /** What this node has, has changed. */
   announce(): void {
-    if (this.#isWellKnown()) return
-    this.#due = true
-    this.#wanted.ring()
+    if (this.#voices() === 0) this.#sayNow()
+    // All nodes of a branch have it within the same second, and each word costs every one of them a MAC and a parse.
+    else this.#joiningIn ??= this.#joinIn()
   }
 
   view(): BeaconView {
@@ -122,6 +125,7 @@ export class LanBeacon implements Stoppable {
     this.#over.abort(new Error('the beacon was stopped'))
     await this.#done
     await this.#answering
+    await this.#joiningIn
     await this.#socket?.socket.stop()
   }
 
@@ -210,24 +214,41 @@ export class LanBeacon implements Stoppable {
 
   /** To one who lacks what we have. Everybody heard him, so a few of us at random. */
   async #answer(): Promise<void> {
-    const { clock, random } = this.#parts
+    const { clock } = this.#parts
     const since = clock.monotonic()
-    await clock.sleep(random() * answerWithinMs, this.#over.signal).catch(() => {})
+    await this.#hesitate(answerWithinMs)
     this.#answering = undefined
     if (this.#over.signal.aborted) return
     const now = clock.monotonic()
     const answered = this.neighbours.withSnapshot(this.#parts.tell().snapshot, now)
     if (answered.filter(({ heardAt }) => heardAt > since).length >= enoughAnswers) return
+    this.#sayNow()
+  }
+
+  /** Others speak of what is new here. Enough of them are as good as all. */
+  async #joinIn(): Promise<void> {
+    if (this.#voices() < enoughVoices) await this.#hesitate(joinInWithinMs)
+    this.#joiningIn = undefined
+    if (!this.#over.signal.aborted && this.#voices() < enoughVoices) this.#sayNow()
+  }
+
+  #hesitate(withinMs: number): Promise<void> {
+    const { clock, random } = this.#parts
+    return clock.sleep(random() * withinMs, this.#over.signal).catch(() => {})
+  }
+
+  #sayNow(): void {
     this.#due = true
     this.#wanted.ring()
   }
 
-  #isWellKnown(): boolean {
+  /** Of neighbours that say the same as this node would. */
+  #voices(): number {
     const { snapshot, artifacts } = this.#parts.tell()
     const [newest] = artifacts
     const voices = this.neighbours
       .withSnapshot(snapshot, this.#parts.clock.monotonic())
       .filter(told => newest === undefined || told.artifacts.includes(newest))
-    return voices.length >= enoughVoices
+    return voices.length
   }
 }

@@ -109,7 +109,7 @@ export class Pipeline {
   blockBytes(now: number): number {
     if (this.snubbed || !this.#answered) return unitBytes
     const rate = this.rate.at(now) ?? Infinity
-    const wanted = Math.min(this.blockLimit, (rate * blockMs) / second)
+    const wanted = Math.min(this.blockLimit, (rate * blockMs) / second, this.#line.room(now))
     return Math.max(1, Math.floor(wanted / unitBytes)) * unitBytes
   }
 

@@ -4,6 +4,7 @@ import { expect, test } from 'vitest'
 import { mostBeaconBytes, sealBeacon, siteKey } from '../../../src/swarm/beacon/datagram.ts'
 import { mostDatagramsPerSecond } from '../../../src/swarm/beacon/multicast.ts'
 import { beaconLab, key, told } from '../../support/beacons.ts'
+import { ManualClock } from '../../support/manual-clock.ts'
 
 const infohash = 'ab'.repeat(20) as never
 
@@ -114,4 +115,34 @@ test('more artifacts than a datagram holds: the newest are told', async () => {
   const [heard] = listener.heard
   expect(heard!.artifacts.length).toBeGreaterThan(10)
   expect(heard!.artifacts).toEqual(artifacts.slice(0, heard!.artifacts.length))
+})
+
+test('where some say the same, one joins in a little later, and not when enough others have by then', async () => {
+  const lab = beaconLab()
+  const clock = new ManualClock(Date.now())
+  const node = lab.node('a', {}, clock)
+  const send = await lab.attacker()
+  await expect.poll(() => node.beacon.view().sent).toBeGreaterThan(0)
+  const say = async (from: number, to: number, snapshot: number) => {
+    for (let number = from; number < to; number++)
+      await send(sealBeacon(told({ node: `n${number}`, snapshot, time: clock.now() + 1000 * snapshot }), key))
+    const voices = () => node.heard.filter(each => each.snapshot === snapshot).length
+    await expect.poll(voices).toBe(to)
+  }
+  await say(0, 8, 1)
+  await clock.advance(250)
+  const { sent } = node.beacon.view() // with the answer to newcomers
+  await say(0, 3, 2)
+  node.has.snapshot = 2
+  node.beacon.announce()
+  await clock.advance(0)
+  expect(node.beacon.view().sent).toBe(sent)
+  await clock.advance(1000)
+  expect(node.beacon.view().sent).toBe(sent + 1)
+  await say(0, 3, 3)
+  node.has.snapshot = 3
+  node.beacon.announce()
+  await say(3, 8, 3)
+  await clock.advance(1000)
+  expect(node.beacon.view().sent).toBe(sent + 1)
 })
