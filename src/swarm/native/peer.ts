@@ -24,6 +24,7 @@ import { largestBlockBytes, type Message, standardBlockBytes, WireError } from '
 import type { Block, PartialPiece } from './partial-piece.ts'
 import type { Asker } from './picker.ts'
 import { Pipeline } from './pipeline.ts'
+import { Receipts } from './receipts.ts'
 import type { Taker } from './suggester.ts'
 import type { Standing } from './trust.ts'
 import type { Tuning } from './tuning.ts'
@@ -38,10 +39,6 @@ const mostAskedAhead = 512 * KiB
 
 /** Of its hints the latest count. */
 const suggestedKept = 16
-
-/** A receipt goes along with whatever is said; on its own after so many bytes, or so long. */
-const receiptBytes = 64 * KiB
-const receiptMs = 100
 
 /** What a peer tells the swarm. Calls come in the middle of a chunk, `onTurn` after it. */
 export interface PeerEvents {
@@ -97,12 +94,7 @@ export class Peer implements Asker, Customer, Requester, Standing, Taker {
   #client: string
   #inventoried = false
   #blockBytes = standardBlockBytes
-  /** Under which id it wants receipts. */
-  #receiptId: number | undefined
-  /** Bytes of blocks that have arrived; of these, the ones it has a receipt for; when it got the last. */
-  #arrived = 0
-  #receipted = 0
-  #receiptedAt = Number.NEGATIVE_INFINITY
+  readonly #receipts = new Receipts()
   /** Its pieces are counted one by one in the rarity order: it did not have everything from the start. */
   counted = true
   /** Pieces it has that we lack. */
@@ -209,15 +201,9 @@ export class Peer implements Asker, Customer, Requester, Standing, Taker {
 
   /** Tell it what has arrived of what it sends, when it is time. */
   acknowledge(): void {
-    const fresh = this.#arrived - this.#receipted
-    if (this.#receiptId === undefined || fresh === 0) return
-    const now = this.#now()
     const { connection, pipeline } = this
-    const due = fresh >= receiptBytes || now - this.#receiptedAt >= receiptMs
-    if (!due && !connection.talking && !pipeline.idle) return
-    this.#receipted = this.#arrived
-    this.#receiptedAt = now
-    connection.out.extended(this.#receiptId, encodeReceipt(this.#arrived >>> 0))
+    const receipt = this.#receipts.due(connection.talking || pipeline.idle, this.#now())
+    if (receipt) connection.out.extended(receipt.id, encodeReceipt(receipt.total))
   }
 
   setChoked(choked: boolean, now: number): void {
@@ -245,7 +231,7 @@ export class Peer implements Asker, Customer, Requester, Standing, Taker {
     if (!this.fast && needsFast.has(message.type)) throw new WireError('a fast message without the fast extension')
     switch (message.type) {
       case 'piece':
-        this.#arrived += message.block.length
+        this.#receipts.arrived(message.block.length)
         events.onBlock(this, message.piece, message.begin, message.block)
         break
       case 'request':
@@ -328,7 +314,7 @@ export class Peer implements Asker, Customer, Requester, Standing, Taker {
     this.#blockBytes = Math.max(this.#blockBytes, this.pipeline.blockLimit)
     this.connection.allowBlocks(this.#blockBytes)
     if (theirs === undefined) return
-    this.#receiptId = theirs
+    this.#receipts.wantedAs = theirs
     // It serves what is wanted most first: what waits there holds nothing up, and to ask for a whole piece spares round trips.
     this.pipeline.leastWindowBytes = Math.min(this.#layout.pieceLength, mostAskedAhead)
     this.#events.onReceipts(this)

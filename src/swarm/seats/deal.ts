@@ -26,9 +26,10 @@ import { Holdings } from './holdings.ts'
 import { Lease } from './lease.ts'
 import type { SeatAnswer } from './protocol.ts'
 import { type Gains, Roster, type SiteNode } from './roster.ts'
-import { barrenMs, type SeatRules, seatlessMs, slowFactor } from './rules.ts'
+import { barrenMs, type SeatRules, seatlessMs } from './rules.ts'
 import { collect, renewMs, roomiest, runSize } from './run.ts'
 import { chooseTakeOver } from './take-over.ts'
+import { worthwhile } from './worthwhile.ts'
 
 /** One word of one node. */
 export interface Ask {
@@ -228,19 +229,8 @@ export class Deal {
     for (const piece of [...lease.unfinished.keys()].slice(kept)) this.#release(lease, piece)
   }
 
-  /**
-   * How many pieces it is worth dealing to this seat, those it has included: without end, as long as it is about as fast as another. A
-   * seat behind a slow cable has to bring a piece in and to pass it on, and by then the others should not be waiting for it.
-   */
   #worthwhile(lease: Lease, now: number): number {
-    const { pieceLength } = this.layout
-    const others = this.#living().filter(other => other !== lease && other.rate > 0)
-    const paces = others.map(other => other.pieceMs(pieceLength, now))
-    const ownMs = lease.pieceMs(pieceLength, now)
-    if (ownMs <= slowFactor * Math.min(...paces)) return Number.POSITIVE_INFINITY
-    const rest = others.reduce((pieces, other) => pieces + other.unfinished.size, this.#undealt)
-    const perMs = paces.reduce((sum, paceMs) => sum + 1 / paceMs, 0)
-    return Math.floor(rest / perMs / (2 * ownMs))
+    return worthwhile(lease, this.#living(), this.#undealt, this.layout.pieceLength, now)
   }
 
   #give(lease: Lease, run: readonly number[], now: number): void {
