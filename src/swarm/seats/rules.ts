@@ -36,7 +36,7 @@ export const firstRunBytes = MiB
 /** How much work a run is, by the seat's own speed. */
 export const runMs = second
 /**
- * The same for a node alone at its site, but never more than it has brought so far. Each new run begins on a connection that has rested,
+ * The same for a node alone at its site, but never more than half of what it has brought so far. Each new run begins on a connection that has rested,
  * and costs a fast line 35 ms; whoever comes later finds no more in its hands than that, and takes over what would be late.
  */
 export const aloneRunMs = 8 * second

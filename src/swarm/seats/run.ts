@@ -40,8 +40,8 @@ export function roomiest(pieces: number, free: Free, contested: (left: number) =
 }
 
 /**
- * About a second of the seat's work; less towards the end, so that all seats end together. Alone: as much as it has brought so far, up to
- * some seconds of its work, and then all that is left.
+ * About a second of the seat's work; less towards the end, so that all seats end together. Alone: half as much as it has brought so far, up to
+ * some seconds of its work. Not more: when the line breaks, what the kernel has taken of a run is drawn and lost (allowance.ts).
  *
  * @param available Pieces that may be dealt to it, at least one. @param seats That share them.
  * @returns Pieces, at least one.
@@ -54,8 +54,8 @@ export function runSize(
 ): number {
   if (length <= firstRunBytes) return available
   const usual = rate > 0 ? rate * runMs : firstRunBytes
-  const bytes = seats === 'alone' ? Math.max(usual, Math.min(rate * aloneRunMs, broughtBytes)) : usual
-  const most = seats === 'alone' ? available : Math.ceil(available / (2 * seats))
+  const bytes = seats === 'alone' ? Math.max(usual, Math.min(rate * aloneRunMs, broughtBytes / 2)) : usual
+  const most = Math.ceil(available / (2 * (seats === 'alone' ? 1 : seats)))
   return Math.max(1, Math.min(Math.floor(bytes / pieceLength), most))
 }
 

@@ -170,14 +170,15 @@ describe('runs', () => {
     expect(Math.max(...left.slice(-20))).toBeLessThanOrEqual(12)
   })
 
-  test('a node alone at its site: few runs, each as much as all before, up to eight seconds of its work', () => {
+  test('a node alone at its site: few runs, each up to half of all before and eight seconds of its work', () => {
     const left = brings(400, [])
     const fresh = left.flatMap((count, at) =>
       at > 0 && count >= left[at - 1]! ? [{ run: count - left[at - 1]! + 1, has: at }] : [],
     )
-    expect(fresh.length).toBeLessThan(12)
-    for (const { run, has } of fresh) expect(run).toBeLessThanOrEqual(Math.max(10, has))
-    expect(Math.max(...fresh.map(({ run }) => run))).toBe(80)
+    // A second of its work each were forty. More than half at a time, and a line that breaks three times uses the allowance up.
+    expect(fresh.length).toBeLessThan(20)
+    for (const { run, has } of fresh) expect(run).toBeLessThanOrEqual(Math.max(10, has / 2 + 1))
+    expect(Math.max(...fresh.map(({ run }) => run))).toBeGreaterThan(50)
   })
 
   test('a second node comes: what the first is given from then on is a second of its work again', () => {
