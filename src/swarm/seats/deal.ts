@@ -218,18 +218,17 @@ export class Deal {
   /** The next run when less than half of the last is left, or when the last piece is under way. */
   #refill(lease: Lease, now: number): Lease {
     this.#relieve(lease, now)
-    const left = lease.unfinished.size
-    if (left <= 1 || left * 2 < lease.lastRun) this.#give(lease, this.#chooseRun(lease, now), now)
+    if (lease.runsLow) this.#give(lease, this.#chooseRun(lease, now), now)
     return lease
   }
 
   /** What it will not have passed on before the others are through goes back, but for the piece that is under way. */
   #relieve(lease: Lease, now: number): void {
-    const kept = Math.max(1, this.#worthwhile(lease, now))
+    const kept = Math.max(1, this.#worth(lease, now))
     for (const piece of [...lease.unfinished.keys()].slice(kept)) this.#release(lease, piece)
   }
 
-  #worthwhile(lease: Lease, now: number): number {
+  #worth(lease: Lease, now: number): number {
     return worthwhile(lease, this.#living(), this.#undealt, this.layout.pieceLength, now)
   }
 
@@ -248,7 +247,7 @@ export class Deal {
     if (now < this.#listenUntil) return []
     const { node } = lease
     if (this.#undealt > 0) {
-      if (lease.unfinished.size >= this.#worthwhile(lease, now)) return []
+      if (lease.unfinished.size >= this.#worth(lease, now)) return []
       const missing = (piece: number) => this.#owner[piece] === nobody && !this.#holdings.has(piece)
       return this.#collect(lease, this.#runSize(lease, this.#undealt), missing)
     }

@@ -51,6 +51,11 @@ export class Lease {
     this.#workingSince = now
   }
 
+  /** Less than half of the last run is left, or one piece. */
+  get runsLow(): boolean {
+    return this.unfinished.size <= 1 || this.unfinished.size * 2 < this.lastRun
+  }
+
   /** Bytes a millisecond over the last seconds of work; 0 until it has brought a piece. */
   get rate(): number {
     return this.#busyMs > 0 ? this.#bytes / this.#busyMs : 0

@@ -1,12 +1,18 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { KiB } from '../../../src/core/units.ts'
-import { clientOf, decodeExtensionHandshake, encodeExtensionHandshake } from '../../../src/swarm/native/extension.ts'
+import {
+  clientOf,
+  decodeExtensionHandshake,
+  decodeReceipt,
+  encodeExtensionHandshake,
+  encodeReceipt,
+} from '../../../src/swarm/native/extension.ts'
 
 const silent = { requestQueue: 250, blockBytes: 16 * KiB, client: '' }
 
 test('what one node says the other hears', () => {
-  const said = { port: 46_001, requestQueue: 500, blockBytes: 128 * KiB, client: 'sigmesh 0.1' }
+  const said = { port: 46_001, requestQueue: 500, blockBytes: 128 * KiB, receiptId: 1, client: 'sigmesh 0.1' }
   expect(decodeExtensionHandshake(encodeExtensionHandshake(said))).toEqual(said)
 })
 
@@ -62,4 +68,16 @@ test.each([
   ['\x00\x1b[31mxxxxxxxxxxxxxxxx', '[31mxx'],
 ])('the client behind peer id %j', (peerId, client) => {
   expect(clientOf(peerId)).toBe(client)
+})
+
+test.each([0, 1, 2 ** 32 - 1])('a receipt for %i bytes is read as it was written', bytes => {
+  expect(decodeReceipt(encodeReceipt(bytes))).toBe(bytes)
+})
+
+test.each([0, 3, 5])('a receipt of %i bytes is none', length => {
+  expect(() => decodeReceipt(Buffer.alloc(length))).toThrow('another length')
+})
+
+test.each([0, -1, 256])('receipts under the id %i are not wanted', id => {
+  expect(decodeExtensionHandshake(Buffer.from(`d1:md10:sm_receipti${id}eee`)).receiptId).toBeUndefined()
 })

@@ -116,6 +116,30 @@ describe('uploads', () => {
     await expect.poll(() => greedy.served.length).toBe(60)
   })
 
+  test('where the cable carries no more, a piece that only this node has leaves it whole before anybody gets it twice', async () => {
+    const { uploads, peer } = lab()
+    await settled()
+    const peers = [peer(), peer(), peer()]
+    for (const each of peers) {
+      uploads.flight.track(each, 0)
+      for (let begin = 0; begin < MiB; begin += 64 * KiB) uploads.request(each, { piece: 0, begin, length: 64 * KiB })
+    }
+    const bytes = (each: FakeRequester) => each.served.reduce((sum, { length }) => sum + length, 0)
+    const receipted = new Map<FakeRequester, number>()
+    // A cable that carries 64 KiB each time: whoever has something under way gets that much of it.
+    for (let round = 0; round < 200 && !peers.some(each => bytes(each) === MiB); round++) {
+      uploads.pump()
+      await settled()
+      const next = peers.find(each => bytes(each) > (receipted.get(each) ?? 0))
+      if (!next) continue
+      receipted.set(next, (receipted.get(next) ?? 0) + 64 * KiB)
+      uploads.flight.receipt(next, receipted.get(next)!)
+    }
+    const [most, ...others] = peers.map(bytes).sort((a, b) => b - a)
+    expect(most).toBe(MiB)
+    expect(others[0]! + others[1]!).toBeLessThan(MiB)
+  })
+
   test('beyond its queue a peer is refused, and one that does not read is passed over', async () => {
     const { uploads, peer } = lab()
     await settled()

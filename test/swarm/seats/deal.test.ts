@@ -181,6 +181,26 @@ describe('runs', () => {
     expect(Math.max(...fresh.map(({ run }) => run))).toBeGreaterThan(50)
   })
 
+  test('a seat behind a slow cable is left no more than it can fetch and pass on meanwhile', () => {
+    const { ask } = site(200)
+    const has = new Map([
+      ['slow', [] as number[]],
+      ['fast', []],
+    ])
+    let dealt = ask('slow', 0).pieces
+    let fast = ask('fast', 0).pieces
+    // The slow one brings a piece each 4 s, the fast one each 0.5 s.
+    for (let now = 500; now <= 60_000 && has.get('fast')!.length < 150; now += 500) {
+      if (now % 4000 === 0 && dealt.length > 0) has.get('slow')!.push(dealt[0]!)
+      if (fast.length > 0) has.get('fast')!.push(fast[0]!)
+      dealt = ask('slow', now, has.get('slow')).pieces
+      fast = ask('fast', now, has.get('fast')).pieces
+      const left = 200 - has.get('slow')!.length - has.get('fast')!.length
+      if (now > 4000) expect(dealt.length).toBeLessThanOrEqual(Math.max(1, (left * 500) / (2 * 4000) + 1))
+    }
+    expect(has.get('slow')!.length).toBeGreaterThan(5)
+  })
+
   test('a second node comes: what the first is given from then on is a second of its work again', () => {
     const { ask } = site(400)
     let has: number[] = []
