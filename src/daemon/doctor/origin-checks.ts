@@ -1,5 +1,6 @@
 /** Between this machine and its origin: the line, the clock, the certificate, whether it is known there, and what the tracker says. */
 import { randomBytes } from 'node:crypto'
+import { setTimeout } from 'node:timers/promises'
 import { asInfohash, type Infohash } from '../../core/digest.ts'
 import { adviceFor, ConfigError, DownloadError, describeError, SigmeshError } from '../../core/errors.ts'
 import { day, formatSpan, second } from '../../core/units.ts'
@@ -15,6 +16,8 @@ const timeoutMs = 8 * second
 const soonMs = 14 * day
 /** The `Date` header has whole seconds, and the answer was under way. */
 const clockGrainMs = 2 * second
+/** A node that has just got something tells the tracker within two seconds, see find-peers.ts: silence is looked at twice. */
+const announcedWithinMs = 2.5 * second
 /** No artifact: the tracker refuses it by name, but only after it has let the asker in. */
 const noArtifact = asInfohash('0'.repeat(40))
 
@@ -139,10 +142,16 @@ async function askTracker(
   // Port 1, where nobody listens: this asker is none of the neighbours, and takes its name back at once.
   const peerId = `-SD0100-${randomBytes(6).toString('hex')}`
   const about = { site: config.site, infohash: infohash ?? noArtifact, peerId, lanAddress, port: 1, left: 1 }
+  const countOthers = async () =>
+    (await client.announce(about, signal)).peers.filter(({ host, port }) => host !== lanAddress || port !== lanPort)
+      .length
   try {
-    const { peers } = await client.announce(about, signal)
+    let others = await countOthers()
+    if (others === 0) {
+      await setTimeout(announcedWithinMs, undefined, { signal })
+      others = await countOthers()
+    }
     await client.announce({ ...about, event: 'stopped' }, signal)
-    const others = peers.filter(({ host, port }) => host !== lanAddress || port !== lanPort).length
     const neighbours = others === 1 ? 'one neighbour' : `${others} neighbours`
     if (others > 0) return ok('tracker', `knows this node, and names ${neighbours} at site ${config.site}`)
     return warning(
