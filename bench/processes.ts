@@ -1,5 +1,6 @@
 /** The demo's processes: each `sigmesh` and `sigmeshd` is a real one, started as an admin would, and gone when the demo is. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { createWriteStream } from 'node:fs'
 import { copyFile, mkdir, symlink, writeFile } from 'node:fs/promises'
@@ -94,12 +95,21 @@ async function end(child: ChildProcess, signal: 'SIGTERM' | 'SIGKILL'): Promise<
   clearTimeout(insist)
 }
 
-/** A TCP port that was free a moment ago. */
+/**
+ * A TCP port that was free a moment ago. Not one that the kernel would give: it gives those to every connection too, and what is to listen
+ * there starts a second later.
+ */
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as { port: number }
-  server.close()
-  await once(server, 'close')
-  return port
+  for (;;) {
+    const port = randomInt(10_000, 32_000)
+    const server = createServer()
+    try {
+      await once(server.listen(port, '127.0.0.1'), 'listening')
+    } catch {
+      continue // somebody listens there
+    }
+    server.close()
+    await once(server, 'close')
+    return port
+  }
 }

@@ -23,7 +23,7 @@ async function startDemo(...args: readonly string[]) {
   const closed = once(child, 'close')
   return {
     child,
-    said: () => stdout,
+    said: () => stdout + stderr,
     async ended() {
       const [code] = await closed
       return { code, stdout, stderr, leftFiles: await readdir(temporary), leftProcesses: processesNaming(temporary) }

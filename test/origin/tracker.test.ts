@@ -1,10 +1,10 @@
 import { execFile, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { describe, expect, onTestFinished, test } from 'vitest'
+import { freePort } from '../../bench/processes.ts'
 import type { Infohash } from '../../src/core/digest.ts'
 import { KiB } from '../../src/core/units.ts'
 import { SiteSwarm } from '../../src/origin/site-swarm.ts'
@@ -318,11 +318,3 @@ test.skipIf(!existsSync('/usr/bin/aria2c'))(
     expect((await readFile(join(home, 'leech', published.name))).equals(published.content)).toBe(true)
   },
 )
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as { port: number }
-  await new Promise(resolve => server.close(resolve))
-  return port
-}

@@ -2,10 +2,10 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect } from 'vitest'
+import { freePort } from '../../../bench/processes.ts'
 import { MiB } from '../../../src/core/units.ts'
 import type { PeerAddress } from '../../../src/swarm/engine.ts'
 import { type ArtifactFixture, makeArtifact, withAnnounce } from '../../support/artifact.ts'
@@ -85,12 +85,4 @@ async function aria2(
       await new Promise(resolve => setTimeout(resolve, 20))
   }
   return { process: aria, directory, address: { host: '127.0.0.1', port }, output: () => output, listening }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as { port: number }
-  await new Promise(resolve => server.close(resolve))
-  return port
 }
