@@ -8,7 +8,7 @@
 import { randomBytes } from 'node:crypto'
 import { type Artifact, pieceSize } from '../core/artifact.ts'
 import type { Clock } from '../core/clock.ts'
-import { DownloadError, describeError, SigmeshError, SwarmError } from '../core/errors.ts'
+import { DownloadError, SigmeshError, SwarmError } from '../core/errors.ts'
 import { type Stoppable, stopAll } from '../core/lifecycle.ts'
 import type { Log } from '../core/log.ts'
 import { artifactUrlPath, type Release } from '../core/release.ts'
@@ -18,15 +18,15 @@ import type { PeerView, Swarm, SwarmEngine } from '../swarm/engine.ts'
 import { findPeers } from '../swarm/find-peers.ts'
 import type { Limits } from '../swarm/limits/limits.ts'
 import { readMetainfo } from '../swarm/metainfo.ts'
-import type { NeighbourClient } from '../swarm/neighbour-client.ts'
 import type { OriginClient } from '../swarm/origin-client.ts'
 import { askAhead, type EarlyAnswer } from '../swarm/seat-question.ts'
+import { isSmall, smallWithinMs } from '../swarm/small-artifact.ts'
 import { holdSeat, type SeatHolder, type SliceView } from '../swarm/wan-slice.ts'
 import { noBytes, subtractBytes } from './ledger.ts'
+import { isNearby, type Torrent, takeNearby } from './nearby.ts'
 import type { Neighbourhood } from './neighbourhood.ts'
 import { PeerSupply } from './peer-supply.ts'
 import { RateWindow } from './rate-window.ts'
-import { shuffled } from './shuffled.ts'
 import type { Bytes } from './status.ts'
 
 export interface ExchangeParts {
@@ -66,6 +66,8 @@ export class Exchange implements Stoppable {
   readonly #swarm: Swarm
   readonly #slice: SeatHolder
   readonly #started: readonly Stoppable[]
+  /** Payload bytes that went beside the swarm. */
+  readonly #small = { bytesIn: 0, bytesOut: 0 }
   #drained: Bytes = noBytes
   #lastPieceAt: number
   readonly #arrivals: RateWindow
@@ -76,7 +78,10 @@ export class Exchange implements Stoppable {
     store: OpenArtifact,
     swarm: Swarm,
     early: EarlyAnswer | undefined,
+    /** Payload bytes that a neighbour gave beside the torrent. */
+    given: number,
   ) {
+    this.#small.bytesIn = given
     const { origin, site, clock, random, log } = parts
     this.release = release
     this.#parts = parts
@@ -130,7 +135,10 @@ export class Exchange implements Stoppable {
   static async start(release: Release, parts: ExchangeParts, signal: AbortSignal): Promise<Exchange> {
     const kept = await keptTorrent(release, parts)
     // Without its torrent nothing of it is here, but for a torrent that was damaged: the second word then says what is.
-    const early = kept ? undefined : askAhead(questionParts(release, parts), parts.clock)
+    const early =
+      kept || isNearby(release.full, parts.neighbourhood())
+        ? undefined
+        : askAhead(questionParts(release, parts), parts.clock)
     return Exchange.#enter(release, parts, kept, early, signal).catch(error => {
       early?.drop()
       throw error
@@ -140,16 +148,18 @@ export class Exchange implements Stoppable {
   static async #enter(
     release: Release,
     parts: ExchangeParts,
-    kept: KeptTorrent | undefined,
+    kept: Torrent | undefined,
     early: EarlyAnswer | undefined,
     signal: AbortSignal,
   ): Promise<Exchange> {
     const artifact = release.full
-    const { metainfo, pieceHashes } = kept ?? (await fetchTorrent(release, parts, signal))
-    const store = await parts.artifacts.open(artifact, pieceHashes, signal)
+    const torrent = kept ?? (await fetchTorrent(release, parts, signal))
+    const store = await parts.artifacts.open(artifact, torrent.pieceHashes, signal)
     try {
-      const swarm = await parts.engine.join(artifact, metainfo, store, parts.limits.of(release))
-      return new Exchange(release, parts, store, swarm, early)
+      const { content } = torrent
+      const isNew = content && (await store.put(0, content)) === 'stored'
+      const swarm = await parts.engine.join(artifact, torrent.metainfo, store, parts.limits.of(release))
+      return new Exchange(release, parts, store, swarm, early, isNew ? content.length : 0)
     } catch (error) {
       await store.close()
       throw error
@@ -180,13 +190,33 @@ export class Exchange implements Stoppable {
     const wan = this.#slice.view()
     const total = {
       wan: wan.bytesWan,
-      lanIn: lan.bytesIn,
-      lanOut: lan.bytesOut,
+      lanIn: lan.bytesIn + this.#small.bytesIn,
+      lanOut: lan.bytesOut + this.#small.bytesOut,
       wasted: lan.bytesWasted + wan.bytesWasted,
     }
     const fresh = subtractBytes(total, this.#drained)
     this.#drained = total
     return fresh
+  }
+
+  /**
+   * All of a small artifact, for a neighbour, as soon as it is here; within the limit of what goes to neighbours.
+   *
+   * @returns undefined when it is not small, or does not become whole in time. @throws StoreError.
+   */
+  async small(): Promise<Uint8Array | undefined> {
+    const { full } = this.release
+    if (!isSmall(full)) return undefined
+    const patience = AbortSignal.timeout(smallWithinMs)
+    try {
+      await this.#swarm.completed(patience)
+      await this.#parts.limits.of(this.release).lan_up.pass(full.length, patience)
+    } catch (error) {
+      if (patience.aborted || error instanceof SwarmError) return undefined
+      throw error
+    }
+    this.#small.bytesOut += full.length
+    return this.#store.read(0, 0, full.length)
   }
 
   view(): ExchangeView {
@@ -247,45 +277,27 @@ function questionParts(release: Release, parts: ExchangeParts) {
 }
 
 /** The torrent kept from last time if it is good. What is wrong with it is no news to anybody. */
-async function keptTorrent({ full }: Release, { artifacts }: ExchangeParts) {
+async function keptTorrent({ full }: Release, { artifacts }: ExchangeParts): Promise<Torrent | undefined> {
   const metainfo = await artifacts.metainfo(full.sha256)
   if (!metainfo) return undefined
   try {
-    return { metainfo, ...readMetainfo(metainfo, full) }
+    return readTorrent(metainfo, full)
   } catch (error) {
     if (!(error instanceof SigmeshError)) throw error
     return undefined
   }
 }
 
-type KeptTorrent = NonNullable<Awaited<ReturnType<typeof keptTorrent>>>
-
-/** A neighbour's, else the origin's. */
-async function fetchTorrent(release: Release, parts: ExchangeParts, signal: AbortSignal) {
-  const { artifacts, origin } = parts
+/** A neighbour's, with all of a small artifact; else the origin's. */
+async function fetchTorrent(release: Release, parts: ExchangeParts, signal: AbortSignal): Promise<Torrent> {
+  const { artifacts, origin, limits } = parts
   const artifact = release.full
-  const near = await torrentNearby(artifact, parts, signal)
-  const metainfo = near ?? (await origin.torrent(artifact, signal))
-  const read = readMetainfo(metainfo, artifact)
-  await artifacts.keepMetainfo(artifact.sha256, metainfo)
-  return { metainfo, ...read }
+  const near = await takeNearby(artifact, parts, limits.of(release).lan_down, signal)
+  const torrent = near ?? readTorrent(await origin.torrent(artifact, signal), artifact)
+  await artifacts.keepMetainfo(artifact.sha256, torrent.metainfo)
+  return torrent
 }
 
-const mostNeighboursAsked = 2
-
-/** @returns undefined when no neighbour shows the right one. */
-async function torrentNearby(artifact: Artifact, { neighbourhood, random, log }: ExchangeParts, signal: AbortSignal) {
-  const holders = shuffled(neighbourhood().holding(artifact.infohash), random)
-  for (const holder of holders.slice(0, mostNeighboursAsked)) {
-    try {
-      const torrent = (client: NeighbourClient, patience: AbortSignal) => client.torrent(artifact, patience)
-      const metainfo = await neighbourhood().ask(holder, torrent, signal)
-      readMetainfo(metainfo, artifact)
-      return metainfo
-    } catch (error) {
-      signal.throwIfAborted()
-      log.debug({ neighbour: holder.node, ...describeError(error) }, 'no torrent from a neighbour')
-    }
-  }
-  return undefined
+function readTorrent(metainfo: Uint8Array, artifact: Artifact): Torrent {
+  return { metainfo, pieceHashes: readMetainfo(metainfo, artifact).pieceHashes }
 }

@@ -135,6 +135,11 @@ export class Exchanges implements Stoppable {
     return this.#parts.artifacts.metainfo(sha256)
   }
 
+  /** All of a small one, for a neighbour; see `Exchange.small`. */
+  async small({ sha256 }: Artifact): Promise<Uint8Array | undefined> {
+    return this.#running.get(sha256)?.exchange.small()
+  }
+
   /** Artifact bytes of a channel by source since the last call. */
   drainBytes(channel: string): Bytes {
     const ended = this.#ended.get(channel) ?? noBytes

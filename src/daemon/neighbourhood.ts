@@ -2,7 +2,7 @@
  * The neighbours of this node, and what they are good for. What they say comes by beacon, what they show by HTTP, and both are only offers:
  *
  *   a newer snapshot      a reason to look now (wake-up.ts), and a place to look at (refresh.ts)
- *   an artifact           an address for the swarm, which checks every piece; and its torrent, which is checked against the manifest
+ *   an artifact           an address for the swarm, which checks every piece; its torrent, and a small one itself, checked against the manifest
  */
 import type { Artifact } from '../core/artifact.ts'
 import type { Clock } from '../core/clock.ts'
@@ -17,11 +17,13 @@ import type { Neighbour } from '../swarm/beacon/neighbours.ts'
 import { DialBack, type ReachOutcome } from '../swarm/dial-back.ts'
 import type { PeerAddress } from '../swarm/engine.ts'
 import type { NodePlace } from '../swarm/events/protocol.ts'
+import { readBundleUrlPath } from '../swarm/metadata-bundle.ts'
 import { askNeighbour, type NeighbourClient } from '../swarm/neighbour-client.ts'
 import { NeighbourLine } from '../swarm/neighbour-line.ts'
 import { type NeighbourServer, startNeighbourServer } from '../swarm/neighbour-server.ts'
 import { allowNetworks } from '../swarm/networks.ts'
 import type { OriginClient } from '../swarm/origin-client.ts'
+import { smallUrlPath } from '../swarm/small-artifact.ts'
 import type { Traffic } from '../swarm/traffic.ts'
 import type { NodeConfig } from './config.ts'
 import type { Shelf } from './shelf.ts'
@@ -34,6 +36,8 @@ export interface Holdings {
   /** Of the artifacts in exchange, the newest first. */
   artifacts(): readonly Artifact[]
   torrent(artifact: Artifact): Promise<Uint8Array | undefined>
+  /** All of a small one, see small-artifact.ts. */
+  small(artifact: Artifact): Promise<Uint8Array | undefined>
   /** A neighbour whose word is worth something speaks of this snapshot. */
   onSnapshot(snapshot: number): void
 }
@@ -99,6 +103,7 @@ export const nobody: Neighbourhood = {
   announce: () => {},
 }
 
+const smallPath = /^\/artifacts\/[0-9a-f]{64}$/
 const torrentPath = /^\/torrents\/[0-9a-f]{64}\.torrent$/
 const metadataPath = /^\/metadata\/([a-z0-9.-]{1,100})$/
 
@@ -225,9 +230,14 @@ async function askReach(
   }
 }
 
-async function find(path: string, { shelf, artifacts, torrent }: Holdings): Promise<Uint8Array | undefined> {
+async function find(path: string, { shelf, artifacts, torrent, small }: Holdings): Promise<Uint8Array | undefined> {
+  const after = readBundleUrlPath(path)
+  if (after) return shelf().after(after.root, after.snapshot, after.channel)
   const [, name] = metadataPath.exec(path) ?? []
   if (name !== undefined) return shelf().find(name)
-  const artifact = torrentPath.test(path) ? artifacts().find(each => torrentUrlPath(each) === path) : undefined
-  return artifact && torrent(artifact)
+  const asked = (urlPath: (artifact: Artifact) => string) => artifacts().find(each => urlPath(each) === path)
+  const ofTorrent = torrentPath.test(path) ? asked(torrentUrlPath) : undefined
+  if (ofTorrent) return torrent(ofTorrent)
+  const ofContent = smallPath.test(path) ? asked(smallUrlPath) : undefined
+  return ofContent && small(ofContent)
 }

@@ -137,6 +137,7 @@ async function assemble(config: NodeConfig, surroundings: Required<Surroundings>
       shelf: () => trust.shelf,
       artifacts: () => exchanges.held(),
       torrent: (artifact: Artifact) => exchanges.torrent(artifact),
+      small: (artifact: Artifact) => exchanges.small(artifact),
       onSnapshot: (snapshot: number) => void wakeUp.hear(snapshot),
     }
     near.neighbourhood = start(

@@ -3,8 +3,10 @@
  * is asked first, and the line is spared.
  *
  *   1 neighbours that say they are ahead of us       two of them, the newest first
- *   2 the origin, for all that is new in one answer (swarm/metadata-bundle.ts), and for the files that are not in it
+ *   2 the origin
  *   3 if it does not answer: neighbours that are where we are, and what this node has verified before
+ *
+ * Each is asked for all that is new in one answer (swarm/metadata-bundle.ts), and for the files that are not in it by themselves.
  *
  * In the third case nobody can say whether something newer is held back. What is known is obtained and installed all the same; and if there
  * is nothing to do, the cycle fails with what is wrong with the origin, so that it shows.
@@ -14,6 +16,7 @@ import type { Log } from '../core/log.ts'
 import type { Release } from '../core/release.ts'
 import type { Verified } from '../core/verified.ts'
 import type { Neighbour } from '../swarm/beacon/neighbours.ts'
+import type { MetadataBundle } from '../swarm/metadata-bundle.ts'
 import type { OriginClient } from '../swarm/origin-client.ts'
 import type { Neighbourhood } from './neighbourhood.ts'
 import type { MetadataSource, Trust } from './trust.ts'
@@ -48,19 +51,28 @@ async function look(channel: string, parts: RefreshParts, signal: AbortSignal): 
   const ahead = await fromNeighbours(channel, trust.shelf.versions.snapshot + 1, parts, signal)
   if (ahead) return ahead
   try {
-    const { root, versions } = trust.shelf
-    const bundle = root > 0 ? await origin.metadataAfter(root, versions.snapshot, channel, signal) : undefined
-    const atOrigin: MetadataSource = async (path, limitBytes) => {
-      // A newer root would be in it; a file that is not may be too long for it.
-      if (bundle && path === `${root + 1}.root.json`) return bundle.get(path)
-      return bundle?.get(path) ?? origin.metadata(`/metadata/${path}`, limitBytes, signal)
-    }
-    return { releases: await trust.refresh(channel, atOrigin, signal), from: 'origin' }
+    const after = (root: number, snapshot: number) => origin.metadataAfter(root, snapshot, channel, signal)
+    const file: MetadataSource = (path, limitBytes) => origin.metadata(`/metadata/${path}`, limitBytes, signal)
+    return { releases: await trust.refresh(channel, await inOne(trust, after, file), signal), from: 'origin' }
   } catch (trouble) {
     if (signal.aborted || !(trouble instanceof DownloadError)) throw trouble
     const near = await fromNeighbours(channel, trust.shelf.versions.snapshot, parts, signal)
     if (near) return { ...near, trouble }
     return { ...(await fromCache(channel, parts, trouble, signal)), trouble }
+  }
+}
+
+/** What is new in one answer, where there is one; the files that are not in it by themselves. */
+async function inOne(
+  { shelf: { root, versions } }: Trust,
+  after: (root: number, snapshot: number) => Promise<MetadataBundle | undefined>,
+  file: MetadataSource,
+): Promise<MetadataSource> {
+  const bundle = root > 0 ? await after(root, versions.snapshot) : undefined
+  return async (path, limitBytes) => {
+    // A newer root would be in it; a file that is not may be too long for it.
+    if (bundle && path === `${root + 1}.root.json`) return bundle.get(path)
+    return bundle?.get(path) ?? file(path, limitBytes)
   }
 }
 
@@ -89,8 +101,11 @@ async function fromNeighbour(
   try {
     const releases = await neighbourhood.ask(
       neighbour,
-      (client, patience) =>
-        trust.refresh(channel, (path, limitBytes) => client.metadata(path, limitBytes, patience), patience),
+      async (client, patience) => {
+        const after = (root: number, snapshot: number) => client.metadataAfter(root, snapshot, channel, patience)
+        const file: MetadataSource = (path, limitBytes) => client.metadata(path, limitBytes, patience)
+        return trust.refresh(channel, await inOne(trust, after, file), patience)
+      },
       signal,
     )
     if (trust.shelf.versions.snapshot >= neighbour.snapshot) return releases

@@ -4,12 +4,14 @@
  *
  *   timestamp.json   7.snapshot.json   3.targets.json   7.clamav.json   2.root.json 3.root.json ...
  *
- * A request never becomes a path: it is a name that is on the shelf, or nothing.
+ * All that somebody lacks there is in one answer, too (swarm/metadata-bundle.ts). A request never becomes a path: it is a name that is on the
+ * shelf, or nothing.
  */
 import { TrustError } from '../core/errors.ts'
 import type { TrustState } from '../core/trust-state.ts'
 import { type BodyOf, type Kind, readMetadata } from '../signing/metadata.ts'
 import type { Versions } from '../swarm/events/protocol.ts'
+import { type MetadataBundle, writeBundle } from '../swarm/metadata-bundle.ts'
 
 const nothingHeld: Versions = { timestamp: 0, snapshot: 0 }
 
@@ -20,6 +22,8 @@ export class Shelf {
   readonly versions: Versions
   readonly #state: TrustState
   readonly #roots: ReadonlyMap<number, Uint8Array>
+  /** By the names in them, so not more than there are roots and channels here. */
+  readonly #bundles = new Map<string, Uint8Array | undefined>()
 
   /** @param roots The chain of roots as far as it is known, by version. */
   constructor(state: TrustState, roots: ReadonlyMap<number, Uint8Array>) {
@@ -47,6 +51,32 @@ export class Shelf {
     const file = `${role}.json`
     const held = this.#read(role === 'snapshot' ? 'snapshot' : 'targets', file)
     return held?.version === Number(version) ? this.#state.files.get(file) : undefined
+  }
+
+  /**
+   * The files that somebody lacks who trusts this root and has seen this snapshot.
+   *
+   * @param channel A role's name, of a channel that need not be here.
+   * @returns See metadata-bundle.ts. undefined when nothing is held, or the next root is too long for a bundle.
+   */
+  after(root: number, snapshot: number, channel: string): Uint8Array | undefined {
+    const { snapshot: newest } = this.versions
+    const needed = this.#named(['timestamp.json', `${root + 1}.root.json`])
+    const held = newest === snapshot ? undefined : this.#read('targets', `${channel}.json`)
+    const others = this.#named(held ? [`${newest}.snapshot.json`, `${held.version}.${channel}.json`] : [])
+    if (!needed.has('timestamp.json')) return undefined
+    const key = [...needed.keys(), ...others.keys()].join()
+    if (!this.#bundles.has(key)) this.#bundles.set(key, writeBundle(needed, others))
+    return this.#bundles.get(key)
+  }
+
+  #named(names: readonly string[]): MetadataBundle {
+    return new Map(
+      names.flatMap(name => {
+        const bytes = this.find(name)
+        return bytes ? [[name, bytes]] : []
+      }),
+    )
   }
 
   /** What was kept is verified; but a cache that an older version of this program wrote, or a damaged one, is only not shown. */

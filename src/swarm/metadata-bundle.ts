@@ -21,6 +21,15 @@ export function bundleUrlPath(root: number, snapshot: number, channel: string): 
   return `/metadata/after/${root}/${snapshot}/${channel}`
 }
 
+const urlPath = /^\/metadata\/after\/(0|[1-9][0-9]{0,9})\/(0|[1-9][0-9]{0,9})\/([a-z][a-z0-9-]{0,63})$/
+
+/** The inverse of `bundleUrlPath`. @returns undefined when it is none. */
+export function readBundleUrlPath(path: string): { root: number; snapshot: number; channel: string } | undefined {
+  const [, root, snapshot, channel] = urlPath.exec(path) ?? []
+  if (root === undefined || snapshot === undefined || channel === undefined) return undefined
+  return { root: Number(root), snapshot: Number(snapshot), channel }
+}
+
 /**
  * @param needed Files without which it would mislead. @param others Left out where they do not fit.
  * @returns undefined when a needed file does not fit. One that is no text, as it may be damaged, does not fit either.

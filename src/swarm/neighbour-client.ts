@@ -1,15 +1,17 @@
 /**
- * What a node asks of one neighbour over HTTP: metadata and torrents, and nothing that is believed because of who said it. The neighbour may
+ * What a node asks of one neighbour over HTTP: metadata, torrents, small artifacts, and nothing that is believed because of who said it. The neighbour may
  * be slow, endless, or wrong: it gets less time than an origin, since there are others.
  */
 import type { Artifact } from '../core/artifact.ts'
 import { DownloadError } from '../core/errors.ts'
 import { KiB, second } from '../core/units.ts'
 import { type ReachOutcome, reachAnswer, reachAnswerLimitBytes, reachUrlPath } from './dial-back.ts'
+import { bundleUrlPath, type MetadataBundle } from './metadata-bundle.ts'
 import type { NeighbourLine } from './neighbour-line.ts'
 import { OriginHttp } from './origin-http.ts'
 import { expectStatus } from './origin-refusal.ts'
-import { fetchMetadata, fetchTorrent } from './repository-files.ts'
+import { fetchBundle, fetchMetadata, fetchTorrent } from './repository-files.ts'
+import { fetchSmall } from './small-artifact.ts'
 
 const limits = {
   connections: 1,
@@ -24,8 +26,17 @@ const mostMs = 20 * second
 export interface NeighbourClient {
   /** As `fetchMetadata`, `path` as in the metadata folder. */
   metadata(path: string, limitBytes: number, signal: AbortSignal): Promise<Uint8Array | undefined>
+  /** What is new after this root and this snapshot, see metadata-bundle.ts. As `fetchBundle`. */
+  metadataAfter(
+    root: number,
+    snapshot: number,
+    channel: string,
+    signal: AbortSignal,
+  ): Promise<MetadataBundle | undefined>
   /** As `fetchTorrent`. */
   torrent(artifact: Artifact, signal: AbortSignal): Promise<Uint8Array>
+  /** As `fetchSmall`. */
+  small(artifact: Artifact, signal: AbortSignal): Promise<Uint8Array>
   /** Whether it can dial this node, see dial-back.ts. @param node This one's name. @throws DownloadError, also when it does not know the question. */
   reach(node: string, signal: AbortSignal): Promise<ReachOutcome>
 }
@@ -56,7 +67,10 @@ async function askNow<T>(
   const connection = new OriginHttp(new URL(`http://${address}:${http}`), limits, line.accountOf(address))
   const client: NeighbourClient = {
     metadata: (path, limitBytes, patience) => fetchMetadata(connection, `/metadata/${path}`, limitBytes, patience),
+    metadataAfter: (root, snapshot, channel, patience) =>
+      fetchBundle(connection, bundleUrlPath(root, snapshot, channel), patience),
     torrent: (artifact, patience) => fetchTorrent(connection, artifact, patience),
+    small: (artifact, patience) => fetchSmall(connection, artifact, patience),
     reach: (node, patience) => askReach(connection, node, patience),
   }
   try {

@@ -2,12 +2,14 @@
  * The node's read-only HTTP endpoint for its neighbours:
  *
  *   GET /metadata/timestamp.json, /metadata/7.clamav.json, …     its own trusted metadata
+ *   GET /metadata/after/1/6/clamav                               what of it somebody lacks, see metadata-bundle.ts
  *   GET /torrents/<sha256>.torrent                               of artifacts that it exchanges
+ *   GET /artifacts/<sha256>                                      of small ones, see small-artifact.ts
  *   GET /reach/<node>                                            dials the very node that asks, see dial-back.ts
  *
- * Nothing else, ever: it forwards nothing, takes no body, and makes no path of what it is asked; what is signed it shows, and the payload goes by
+ * Nothing else, ever: it forwards nothing, takes no body, and makes no path of what it is asked; what is signed it shows, and payload beyond that goes by
  * BitTorrent. Against neighbours that flood it: few connections, few of one address, short waits, a bound on how long and for how many requests
- * a connection lasts. A refresh is four requests, and a connection costs both sides more than one of them.
+ * a connection lasts. A refresh is one to four requests, and a connection costs both sides more than one of them.
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'

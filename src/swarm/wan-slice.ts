@@ -158,6 +158,8 @@ class Holder implements SeatHolder {
   async #ask(stopped: AbortSignal): Promise<void> {
     const { store, clock, random, log } = this.#parts
     const backoff = new Backoff(random)
+    // Nothing is waited for but by the origin's books; and all nodes of a branch may have been given a small artifact in the same second.
+    if (store.have.complete) await clock.sleep(random() * shortestHolderMs, stopped)
     for (;;) {
       const want = !store.have.complete
       try {

@@ -1,27 +1,30 @@
 /** One artifact between a node and its site, when nobody brings it, when the origin fails, when what was kept is bad. */
 import { readdir } from 'node:fs/promises'
+import type { Socket } from 'node:net'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { systemClock } from '../../src/core/clock.ts'
 import { sha256 } from '../../src/core/digest.ts'
 import { silentLog } from '../../src/core/log.ts'
 import type { Release } from '../../src/core/release.ts'
-import { MiB } from '../../src/core/units.ts'
+import { KiB, MiB } from '../../src/core/units.ts'
 import { markVerified } from '../../src/core/verified.ts'
 import { Exchange } from '../../src/daemon/exchange.ts'
 import { Exchanges } from '../../src/daemon/exchanges.ts'
-import { nobody } from '../../src/daemon/neighbourhood.ts'
+import { type Neighbourhood, nobody } from '../../src/daemon/neighbourhood.ts'
 import { openArtifactStore } from '../../src/store/artifact-store.ts'
 import { Limits } from '../../src/swarm/limits/limits.ts'
 import { startNativeEngine } from '../../src/swarm/native/engine.ts'
+import { askNeighbour } from '../../src/swarm/neighbour-client.ts'
+import { NeighbourLine } from '../../src/swarm/neighbour-line.ts'
 import { OriginClient } from '../../src/swarm/origin-client.ts'
 import type { SeatAnswer } from '../../src/swarm/seats/protocol.ts'
-import { makeArtifact } from '../support/artifact.ts'
+import { Traffic } from '../../src/swarm/traffic.ts'
+import { type ArtifactFixture, makeArtifact } from '../support/artifact.ts'
+import { told } from '../support/beacons.ts'
 import { RawHttpServer, reply } from '../support/raw-http-server.ts'
 import { scratchDir } from '../support/scratch.ts'
 
-const fixture = makeArtifact()
-const { artifact, content, metainfo, pieceHashes } = fixture
-const release: Release = {
+const releaseOf = ({ content, artifact }: ArtifactFixture): Release => ({
   channel: 'contract',
   sequence: 7,
   published: '2026-11-22T12:00:00Z',
@@ -29,7 +32,10 @@ const release: Release = {
   files: 1,
   unpacked: content.length,
   full: artifact,
-}
+})
+const fixture = makeArtifact()
+const { artifact, content, metainfo, pieceHashes } = fixture
+const release = releaseOf(fixture)
 const never = new AbortController().signal
 const noSeat: SeatAnswer = { seat: null, pieces: [], leaseMs: 1000, nextMs: 100, siteHolds: 0 }
 const pieces = Array.from({ length: 11 }, (_, index) =>
@@ -43,6 +49,9 @@ async function lonely({
   seats = (() => [200, JSON.stringify(noSeat)]) as Seats,
   stallMs = 60_000,
   torrent = metainfo,
+  of = release,
+  near = nobody,
+  rates = {},
 } = {}) {
   const home = await scratchDir()
   const server = await RawHttpServer.start((socket, { path }) => {
@@ -55,12 +64,12 @@ async function lonely({
   onTestFinished(() => origin.stop())
   const engine = await startNativeEngine({ listen: { host: '127.0.0.1', port: 0 }, networks: ['127.0.0.0/8'] })
   onTestFinished(() => engine.stop())
-  const limits = new Limits({ emergency_overrides: false, window: [] }, systemClock)
+  const limits = new Limits({ emergency_overrides: false, window: [], ...rates }, systemClock)
   onTestFinished(() => limits.stop())
   const artifacts = await openArtifactStore(home, { quotaBytes: 64 * MiB, clock: systemClock })
   onTestFinished(() => artifacts.stop())
   const parts = {
-    neighbourhood: () => nobody,
+    neighbourhood: () => near,
     origin,
     artifacts,
     engine,
@@ -74,7 +83,7 @@ async function lonely({
     log: silentLog,
   }
   const start = async () => {
-    const exchange = await Exchange.start(release, parts, never)
+    const exchange = await Exchange.start(of, parts, never)
     onTestFinished(() => exchange.stop())
     return exchange
   }
@@ -206,5 +215,104 @@ describe('two channels whose releases are the same bytes', () => {
       })()
       await Promise.all([second, filled])
     }
+  })
+})
+
+describe('a small artifact', () => {
+  const small = makeArtifact({ length: 10 * KiB })
+  const large = makeArtifact({ length: 65 * KiB, pieceLength: 128 * KiB })
+
+  /** A neighbour that says it holds it, and gives the torrent. @param give Its answer to all else. */
+  async function holder(give: (socket: Socket) => void, { metainfo, artifact }: ArtifactFixture = small) {
+    const server = await RawHttpServer.start((socket, { path }) =>
+      path.startsWith('/torrents') ? reply(socket, 200, metainfo) : give(socket),
+    )
+    onTestFinished(() => server.stop())
+    const line = new NeighbourLine(new Traffic(), 200)
+    // Whoever dials it hears nothing: what comes, comes by HTTP.
+    const beacon = told({ node: 'holder', http: server.port, port: 1, artifacts: [artifact.infohash] })
+    const disproved: string[] = []
+    const near: Neighbourhood = {
+      ...nobody,
+      holding: () => [{ ...beacon, host: beacon.address, heardAt: systemClock.monotonic() }],
+      ask: (neighbour, ask, signal) => askNeighbour(neighbour, ask, line, signal),
+      disprove: (_, why) => disproved.push(why),
+    }
+    const asked = () => server.requests.map(({ path }) => path.split('/')[1])
+    return { near, disproved, asked, of: releaseOf({ ...small, artifact }), torrent: metainfo }
+  }
+
+  test('comes with its torrent, and nobody else is asked for either', async () => {
+    const { asked, ...from } = await holder(socket => reply(socket, 200, small.content))
+    const { start, server, artifacts } = await lonely(from)
+    const exchange = await start()
+    await exchange.whole(never)
+    expect(asked()).toEqual(['torrents', 'artifacts'])
+    expect(exchange.drainBytes()).toEqual({ wan: 0, lanIn: 10 * KiB, lanOut: 0, wasted: 0 })
+    await using found = await artifacts.admit(small.artifact)
+    expect(await found.handle.readFile()).toEqual(small.content)
+    const wanted = server.requests.filter(
+      ({ path, body }) => path.startsWith('/torrents') || body.includes('"want":true'),
+    )
+    expect(wanted).toEqual([])
+    // It is one who holds it now, and gives it on.
+    expect(await exchange.small()).toEqual(small.content)
+    expect(exchange.drainBytes()).toMatchObject({ lanIn: 0, lanOut: 10 * KiB })
+  })
+
+  test.each<[string, (socket: Socket) => void, string[]]>([
+    ['has it not yet', socket => reply(socket, 404), []],
+    ['gives other bytes', socket => reply(socket, 200, Buffer.alloc(10 * KiB)), ['wrong']],
+    ['gives fewer', socket => reply(socket, 200, small.content.subarray(1)), ['wrong']],
+    ['gives more', socket => reply(socket, 200, Buffer.alloc(10 * KiB + 1)), []],
+    ['hangs up', socket => socket.destroy(), []],
+    ['says nothing', () => {}, []],
+  ])('the holder %s: nothing of it is stored, a seat is asked for, the torrent stays', async (_, give, blamed) => {
+    const { asked, disproved, ...from } = await holder(give)
+    const { start, server } = await lonely(from)
+    const exchange = await start()
+    expect(exchange.view()).toMatchObject({ have: 0, pieces: 1 })
+    expect(exchange.drainBytes().lanIn).toBe(0)
+    expect(disproved).toEqual(blamed)
+    expect(asked().filter(path => path === 'artifacts')).toHaveLength(1)
+    await expect.poll(() => server.requests.some(({ body }) => body.includes('"want":true'))).toBe(true)
+    expect(server.requests.filter(({ path }) => path.startsWith('/torrents'))).toEqual([])
+  })
+
+  test('one that is not small goes by the swarm, and is not given away whole', async () => {
+    const { asked, ...from } = await holder(socket => reply(socket, 200, large.content), large)
+    const { start, artifacts } = await lonely(from)
+    const exchange = await start()
+    expect(asked()).toEqual(['torrents'])
+    await using store = await artifacts.open(large.artifact, large.pieceHashes)
+    await store.put(0, large.content)
+    await exchange.whole(never)
+    expect(await exchange.small()).toBeUndefined()
+  })
+
+  test('who fetches it himself lets whoever asks wait for it, but not for ever', async () => {
+    const { start, artifacts } = await lonely({ of: releaseOf(small), torrent: small.metainfo })
+    const exchange = await start()
+    const answer = exchange.small()
+    await using store = await artifacts.open(small.artifact, small.pieceHashes)
+    await store.put(0, small.content)
+    expect(await answer).toEqual(small.content)
+
+    const empty = await lonely({ of: releaseOf(small), torrent: small.metainfo })
+    expect(await (await empty.start()).small()).toBeUndefined()
+  })
+
+  test('what goes to neighbours is limited: who asks then is told that there is nothing', async () => {
+    const { start, artifacts } = await lonely({
+      of: releaseOf(small),
+      torrent: small.metainfo,
+      rates: { lan_up: 1 },
+    })
+    const exchange = await start()
+    await using store = await artifacts.open(small.artifact, small.pieceHashes)
+    await store.put(0, small.content)
+    expect(await exchange.small()).toEqual(small.content)
+    expect(await exchange.small()).toBeUndefined()
+    expect(exchange.drainBytes().lanOut).toBe(10 * KiB)
   })
 })

@@ -13,6 +13,7 @@ import { Trust } from '../../src/daemon/trust.ts'
 import { RootFiles } from '../../src/store/root-files.ts'
 import { openTrustStore } from '../../src/store/trust-store.ts'
 import type { Neighbour } from '../../src/swarm/beacon/neighbours.ts'
+import { readBundle } from '../../src/swarm/metadata-bundle.ts'
 import { askNeighbour } from '../../src/swarm/neighbour-client.ts'
 import { NeighbourLine } from '../../src/swarm/neighbour-line.ts'
 import { Traffic } from '../../src/swarm/traffic.ts'
@@ -90,6 +91,44 @@ test('a neighbour that is ahead is asked, and the origin is not', async () => {
   expect(await look()).toEqual({ offered: [1, 2], from: 'ahead' })
   expect(origin.asked).toBe(0)
   expect(trust.shelf.versions.snapshot).toBe(newest)
+})
+
+test('a neighbour shows all that is new in one answer, as it would an origin', async () => {
+  const { look, trust, repository, neighbour, newest, yesterday } = await node()
+  const shown = [...repository.files].map(([name, bytes]) => [name, Buffer.from(bytes).toString()])
+  const bundle = JSON.stringify(Object.fromEntries(shown.filter(([name]) => !name?.endsWith('root.json'))))
+  const server = await neighbour('ahead', newest, (socket, path) =>
+    reply(socket, path.startsWith('after/') ? 200 : 404, bundle),
+  )
+  expect(await look()).toEqual({ offered: [1, 2], from: 'ahead' })
+  expect(server.requests.map(({ path }) => path)).toEqual([`/metadata/after/1/${newest - 1}/clamav`])
+
+  // And so does this node now: to one who is where it was, to one who has nothing to learn, and to one who asks for another channel.
+  const names = (root: number, snapshot: number, channel: string) => {
+    const bytes = trust.shelf.after(root, snapshot, channel)
+    return bytes && [...readBundle(bytes)!.keys()]
+  }
+  expect(names(1, newest - 1, 'clamav')).toEqual([
+    'timestamp.json',
+    `${newest}.snapshot.json`,
+    expect.stringMatching(/^\d+\.clamav\.json$/),
+  ])
+  expect(readBundle(trust.shelf.after(1, newest - 1, 'clamav')!)!.get('timestamp.json')).toEqual(
+    repository.files.get('timestamp.json'),
+  )
+  expect(names(1, newest, 'clamav')).toEqual(['timestamp.json'])
+  expect(names(1, newest - 1, 'other')).toEqual(['timestamp.json'])
+  expect(yesterday.get('timestamp.json')).not.toEqual(repository.files.get('timestamp.json'))
+})
+
+test('the keys were rotated: a neighbour has the next root in its answer', async () => {
+  const { look, trust, repository } = await node()
+  repository.rotateTimestampKey(keyNamed('second'))
+  repository.publish([1, 2, 3])
+  await look()
+  const shown = [...readBundle(trust.shelf.after(1, 0, 'clamav')!)!.keys()]
+  expect(shown.slice(0, 2)).toEqual(['timestamp.json', '2.root.json'])
+  expect(readBundle(trust.shelf.after(2, 0, 'clamav')!)!.has('2.root.json')).toBe(false)
 })
 
 const flood = (socket: Socket) => {
