@@ -102,9 +102,10 @@ export class LanBeacon implements Stoppable {
 
   /** What this node has, has changed. */
   announce(): void {
-    if (this.#voices() === 0) this.#sayNow()
+    const voices = this.#voices()
+    if (voices === 0) this.#sayNow()
     // All nodes of a branch have it within the same second, and each word costs every one of them a MAC and a parse.
-    else this.#joiningIn ??= this.#joinIn()
+    else if (voices < enoughVoices) this.#joiningIn ??= this.#joinIn()
   }
 
   view(): BeaconView {
@@ -227,7 +228,7 @@ export class LanBeacon implements Stoppable {
 
   /** Others speak of what is new here. Enough of them are as good as all. */
   async #joinIn(): Promise<void> {
-    if (this.#voices() < enoughVoices) await this.#hesitate(joinInWithinMs)
+    await this.#hesitate(joinInWithinMs)
     this.#joiningIn = undefined
     if (!this.#over.signal.aborted && this.#voices() < enoughVoices) this.#sayNow()
   }

@@ -146,3 +146,27 @@ test('where some say the same, one joins in a little later, and not when enough 
   await clock.advance(1000)
   expect(node.beacon.view().sent).toBe(sent + 1)
 })
+
+test('one that was silent, since many said the same, joins in when there is something new again', async () => {
+  const lab = beaconLab()
+  const clock = new ManualClock(Date.now())
+  const node = lab.node('a', {}, clock)
+  const send = await lab.attacker()
+  await expect.poll(() => node.beacon.view().sent).toBeGreaterThan(0)
+  const say = async (voices: number, snapshot: number) => {
+    for (let number = 0; number < voices; number++)
+      await send(sealBeacon(told({ node: `n${number}`, snapshot, time: clock.now() + 1000 * snapshot }), key))
+    await expect.poll(() => node.heard.filter(each => each.snapshot === snapshot)).toHaveLength(voices)
+  }
+  await say(8, 2)
+  await clock.advance(250)
+  node.has.snapshot = 2
+  node.beacon.announce()
+  await clock.advance(1000)
+  const { sent } = node.beacon.view()
+  await say(1, 3)
+  node.has.snapshot = 3
+  node.beacon.announce()
+  await clock.advance(1000)
+  expect(node.beacon.view().sent).toBe(sent + 1)
+})
