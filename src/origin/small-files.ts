@@ -48,6 +48,8 @@ export class SmallFiles {
   readonly #cacheBytes: number
   /** The longest unused first. */
   readonly #cache = new Map<string, SmallFile>()
+  /** By path and tag: who asks meanwhile gets the same, else each of them would compress a copy of his own. */
+  readonly #reading = new Map<string, Promise<SmallFile>>()
   #bytes = 0
 
   /** @param limitBytes Larger files are not served. @param cacheBytes What is held at most, all together. */
@@ -69,7 +71,12 @@ export class SmallFiles {
       const etag = `"${stat.ino.toString(36)}-${stat.size.toString(36)}-${stat.mtimeNs.toString(36)}"`
       const known = this.#cache.get(path)
       if (known?.etag === etag) return this.#keep(path, known)
-      return this.#keep(path, new SmallFile(await handle.readFile(), etag))
+      const turn = `${path} ${etag}`
+      const reading = this.#reading.get(turn)
+      if (reading) return await reading
+      const fresh = handle.readFile().then(bytes => this.#keep(path, new SmallFile(bytes, etag)))
+      this.#reading.set(turn, fresh)
+      return await fresh.finally(() => this.#reading.delete(turn))
     } catch (error) {
       if (isSystemError(error, 'ENOENT', 'ELOOP', 'ENOTDIR')) return undefined
       throw error
