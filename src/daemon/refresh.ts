@@ -53,7 +53,7 @@ async function look(channel: string, parts: RefreshParts, signal: AbortSignal): 
   try {
     const after = (root: number, snapshot: number) => origin.metadataAfter(root, snapshot, channel, signal)
     const file: MetadataSource = (path, limitBytes) => origin.metadata(`/metadata/${path}`, limitBytes, signal)
-    return { releases: await trust.refresh(channel, await inOne(trust, after, file), signal), from: 'origin' }
+    return { releases: await trust.refresh(channel, inOne(trust, after, file), signal), from: 'origin' }
   } catch (trouble) {
     if (signal.aborted || !(trouble instanceof DownloadError)) throw trouble
     const near = await fromNeighbours(channel, trust.shelf.versions.snapshot, parts, signal)
@@ -62,14 +62,19 @@ async function look(channel: string, parts: RefreshParts, signal: AbortSignal): 
   }
 }
 
-/** What is new in one answer, where there is one; the files that are not in it by themselves. */
-async function inOne(
+/**
+ * What is new in one answer, where there is one; the files that are not in it by themselves. Asked for with the first file: before this walk
+ * has its turn, another may see something newer, and an answer that has waited for it would be a rollback.
+ */
+function inOne(
   { shelf: { root, versions } }: Trust,
   after: (root: number, snapshot: number) => Promise<MetadataBundle | undefined>,
   file: MetadataSource,
-): Promise<MetadataSource> {
-  const bundle = root > 0 ? await after(root, versions.snapshot) : undefined
+): MetadataSource {
+  let asked: ReturnType<typeof after> | undefined
   return async (path, limitBytes) => {
+    if (root > 0) asked ??= after(root, versions.snapshot)
+    const bundle = await asked
     // A newer root would be in it; a file that is not may be too long for it.
     if (bundle && path === `${root + 1}.root.json`) return bundle.get(path)
     return bundle?.get(path) ?? file(path, limitBytes)
@@ -101,10 +106,10 @@ async function fromNeighbour(
   try {
     const releases = await neighbourhood.ask(
       neighbour,
-      async (client, patience) => {
+      (client, patience) => {
         const after = (root: number, snapshot: number) => client.metadataAfter(root, snapshot, channel, patience)
         const file: MetadataSource = (path, limitBytes) => client.metadata(path, limitBytes, patience)
-        return trust.refresh(channel, await inOne(trust, after, file), patience)
+        return trust.refresh(channel, inOne(trust, after, file), patience)
       },
       signal,
     )

@@ -264,3 +264,18 @@ test('one answer is of yesterday: nothing is lost, nothing is gained', async () 
   origin.bundle = yesterday
   expect(await look()).toEqual({ offered: [1], from: 'origin' })
 })
+
+test('another channel is at it, and gets to see a newer publish: nobody is called stale for an answer that waited for its turn', async () => {
+  const { look, origin, repository, trust } = await node()
+  origin.bundle = new Map(repository.files)
+  const { promise: resumed, resolve: resume } = Promise.withResolvers<void>()
+  const serve = (path: string) => resumed.then(() => repository.serve(path))
+  const other = trust.refresh('clamav', serve, never)
+  const looking = look()
+  await new Promise(resolve => setImmediate(resolve))
+  repository.publish([1, 2, 3])
+  origin.bundle = new Map(repository.files)
+  resume()
+  await other
+  expect(await looking).toEqual({ offered: [1, 2, 3], from: 'origin' })
+})
