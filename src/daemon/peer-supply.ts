@@ -6,11 +6,14 @@
  *   as they are named      three at random, and one more for each piece of the artifact
  *   then                   three every two seconds, as long as pieces are missing: those may be gone, or as poor as we are
  *   and when it is whole   three every ten seconds: who lacks something dials us, unless a firewall of ours keeps him out
+ *
+ * Who is named again two minutes later is given again: a swarm forgets whom it dialled in vain for so long, and a machine that is switched on
+ * in the morning comes back under its old name.
  */
 import type { Clock } from '../core/clock.ts'
 import { inBackground, type Stoppable } from '../core/lifecycle.ts'
 import type { PieceStore } from '../core/piece-store.ts'
-import { second } from '../core/units.ts'
+import { minute, second } from '../core/units.ts'
 import { Bell } from '../swarm/bell.ts'
 import type { PeerAddress, Swarm } from '../swarm/engine.ts'
 import { shuffled } from './shuffled.ts'
@@ -26,13 +29,15 @@ export interface PeerSupplyParts {
 const few = 3
 const missingMs = 2 * second
 const wholeMs = 10 * second
+const againMs = 2 * minute
 /** Names cost memory, and a stranger can have many. */
 const mostKnown = 1000
+const waits = Number.POSITIVE_INFINITY
 
 export class PeerSupply implements Stoppable {
   readonly #parts: PeerSupplyParts
-  /** By host and port: all that were named, and of them those whom the swarm does not know yet. */
-  readonly #known = new Set<string>()
+  /** By host and port: when the swarm was given who was named; never yet, of those who wait. */
+  readonly #known = new Map<string, number>()
   #waiting: PeerAddress[] = []
   readonly #named = new Bell()
   readonly #pouring: Stoppable
@@ -45,10 +50,11 @@ export class PeerSupply implements Stoppable {
   /** Name some, new or not. */
   offer(peers: readonly PeerAddress[]): void {
     const { store, random } = this.#parts
+    if (this.#known.size >= mostKnown) this.#forget()
     for (const { host, port } of shuffled(peers, random)) {
-      const key = `${host} ${port}`
-      if (this.#known.has(key) || this.#known.size >= mostKnown) continue
-      this.#known.add(key)
+      const key = keyOf({ host, port })
+      if (this.#known.has(key) ? !this.#isLongGiven(key) : this.#known.size >= mostKnown) continue
+      this.#known.set(key, waits)
       this.#waiting.push({ host, port })
     }
     const given = this.#known.size - this.#waiting.length
@@ -72,6 +78,19 @@ export class PeerSupply implements Stoppable {
 
   #give(count: number): void {
     const peers = this.#waiting.splice(0, Math.max(0, count))
+    for (const peer of peers) this.#known.set(keyOf(peer), this.#parts.clock.monotonic())
     if (peers.length > 0) this.#parts.swarm.addPeers(peers)
   }
+
+  #isLongGiven(key: string): boolean {
+    return this.#parts.clock.monotonic() - this.#known.get(key)! >= againMs
+  }
+
+  #forget(): void {
+    for (const key of this.#known.keys()) if (this.#isLongGiven(key)) this.#known.delete(key)
+  }
+}
+
+function keyOf({ host, port }: PeerAddress): string {
+  return `${host} ${port}`
 }

@@ -1,8 +1,10 @@
 /** Which neighbours a swarm gets to know, and when: small artifacts need few, and nobody is left out for good. */
 import { expect, onTestFinished, test } from 'vitest'
-import { KiB, second } from '../../src/core/units.ts'
+import { KiB, minute, second } from '../../src/core/units.ts'
 import { PeerSupply } from '../../src/daemon/peer-supply.ts'
 import type { PeerAddress } from '../../src/swarm/engine.ts'
+import { PeerBook } from '../../src/swarm/native/peer-book.ts'
+import { allowNetworks } from '../../src/swarm/networks.ts'
 import { makeArtifact } from '../support/artifact.ts'
 import { ManualClock } from '../support/manual-clock.ts'
 import { MemoryPieceStore } from '../support/memory-piece-store.ts'
@@ -71,4 +73,36 @@ test('who is named again and again is given once; of ever new names, so many and
   await clock.advance(0)
   for (let passed = 0; passed < 400; passed++) await clock.advance(2 * second)
   expect(given.flat()).toHaveLength(1000)
+})
+
+test('one that was switched off overnight, and named again in the morning, is dialled again: the swarm has forgotten it', async () => {
+  const { supply: parts, given, clock } = supply(1)
+  const book = new PeerBook(allowNetworks(['10.0.0.0/8']))
+  const [holder] = neighbours(1)
+  const dial = () => book.next(clock.monotonic(), () => false)
+  parts.offer([holder!])
+  book.add(given.splice(0).flat(), clock.monotonic())
+  for (let dials = 0; dials < 8; dials++) {
+    book.failed(dial()!, clock.monotonic())
+    await clock.advance(minute)
+  }
+  expect(dial()).toBeUndefined()
+  parts.offer([holder!])
+  await clock.advance(0)
+  await clock.advance(2 * second)
+  book.add(given.splice(0).flat(), clock.monotonic())
+  expect(dial()).toEqual(holder)
+})
+
+test('names that a liar has used up make room for others, once they have led nowhere', async () => {
+  const { supply: parts, given, clock } = supply(1)
+  parts.offer(neighbours(1000))
+  await clock.advance(0)
+  for (let passed = 0; passed < 400; passed++) await clock.advance(2 * second)
+  expect(given.flat()).toHaveLength(1000)
+  const [honest] = neighbours(1, 1000)
+  parts.offer([honest!])
+  await clock.advance(0)
+  await clock.advance(2 * second)
+  expect(given.at(-1)).toEqual([honest])
 })
