@@ -18,7 +18,7 @@ import { DownloadError } from '../core/errors.ts'
 import type { Stoppable } from '../core/lifecycle.ts'
 import { type NodeReport, reportUrlPath } from '../core/report.ts'
 import { z } from '../core/schema.ts'
-import { KiB, MiB } from '../core/units.ts'
+import { hour, KiB, MiB } from '../core/units.ts'
 import {
   type SiteKeyAnswer,
   siteKeyAnswer,
@@ -99,6 +99,8 @@ export interface OriginAccess {
 }
 
 const announceUrlLimitBytes = KiB
+/** A node runs for months. An origin becomes a newer one, or what has answered was the page of a captive portal. */
+const onlyFilesMs = hour
 const wantedPeers = 50
 /** Of one event stream; then it is opened anew. Years of heartbeats. */
 const eventsLimitBytes = 4 * MiB
@@ -113,8 +115,8 @@ export class OriginClient implements Stoppable {
   readonly #account = new OriginAccount()
   readonly #signer: RequestSigner | undefined
   readonly #origin: string
-  /** It has shown no bundle, and is not asked for one again. */
-  #onlyFiles = false
+  /** Monotonic: it has shown no bundle, and is not asked for one before. */
+  #onlyFilesUntil = Number.NEGATIVE_INFINITY
 
   /**
    * @param origin `http:` or `https:` URL; a path in it goes before every request's.
@@ -142,9 +144,9 @@ export class OriginClient implements Stoppable {
    * @returns undefined where there are only the files themselves. @throws As `fetchBundle`.
    */
   async metadataAfter(root: number, snapshot: number, channel: string, signal?: AbortSignal) {
-    if (this.#onlyFiles) return undefined
+    if (performance.now() < this.#onlyFilesUntil) return undefined
     const bundle = await fetchBundle(this.#talk, bundleUrlPath(root, snapshot, channel), signal)
-    this.#onlyFiles = bundle === undefined
+    if (!bundle) this.#onlyFilesUntil = performance.now() + onlyFilesMs
     return bundle
   }
 

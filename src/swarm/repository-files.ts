@@ -41,12 +41,13 @@ export function fetchMetadata(
  * Metadata files in one answer.
  *
  * @param path See `bundleUrlPath`.
- * @returns undefined when there is no bundle here: a plain file server, an older origin. Then the files are there one by one.
+ * @returns undefined when there is no bundle here: a plain file server, an older origin, a proxy that lets through only the paths that it has
+ *   been told of. Then the files are there one by one.
  * @throws DownloadError. An aborted `signal` rejects with its own reason.
  */
 export function fetchBundle(http: OriginHttp, path: string, signal?: AbortSignal): Promise<MetadataBundle | undefined> {
   return http.exchange({ purpose: 'metadata', method: 'GET', path, headers: takesBrotli, signal }, async answer => {
-    if (answer.status === 404 || answer.status === 403) return undefined
+    if (knowsNoSuchPath(answer.status)) return undefined
     await expectStatus(answer, 200)
     try {
       return readBundle(await plainBytes(answer, bundleLimitBytes))
@@ -55,6 +56,11 @@ export function fetchBundle(http: OriginHttp, path: string, signal?: AbortSignal
       throw error
     }
   })
+}
+
+/** Not one that wants a login, was kept waiting, or is asked too often: that would go for the files, too. */
+function knowsNoSuchPath(status: number): boolean {
+  return status >= 300 && status < 500 && ![401, 408, 429].includes(status)
 }
 
 /** @throws DownloadError; `origin_length` with `tooLong` as soon as more than `limitBytes` come out, so a bomb of a few bytes stays one. */

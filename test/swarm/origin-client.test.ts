@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { brotliCompressSync } from 'node:zlib'
 import fc from 'fast-check'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { KiB, MiB, minute } from '../../src/core/units.ts'
+import { hour, KiB, MiB, minute } from '../../src/core/units.ts'
 import { encode } from '../../src/swarm/bencode.ts'
 import { metainfoLimitBytes } from '../../src/swarm/metainfo.ts'
 import { type AnnounceParams, OriginClient, type RangeOptions } from '../../src/swarm/origin-client.ts'
@@ -337,6 +337,14 @@ describe('a bundle of metadata', () => {
     ['a bucket, which hides what it lacks', 403, '', {}],
     ['a server with a page for everything', 200, '<!doctype html>', {}],
     ['one with a very long page', 200, 'x'.repeat(65 * KiB), {}],
+    [
+      'a proxy that lets known paths through, and sends the rest to its front page',
+      302,
+      '',
+      { location: 'https://x/' },
+    ],
+    ['one that knows no such method there', 405, '', {}],
+    ['one that finds it malformed', 400, '<h1>400</h1>', {}],
     ['a bomb', 200, brotliCompressSync(Buffer.alloc(MiB)), { 'content-encoding': 'br' }],
   ])('%s: there is none, and it is not asked for again', async (_, status, body, headers) => {
     const { server, client } = await against(socket => reply(socket, status, body, headers))
@@ -344,8 +352,25 @@ describe('a bundle of metadata', () => {
     expect(server.requests.length).toBe(1)
   })
 
-  test('an origin that is out of order is asked again', async () => {
-    let status = 500
+  test('an origin that was behind a captive portal, or is a newer one since, is asked again some time', async () => {
+    let body = '<!doctype html>'
+    const { server, client } = await against(socket => reply(socket, 200, body))
+    const start = performance.now()
+    expect(await client.metadataAfter(1, 6, 'clamav')).toBeUndefined()
+    body = files
+    const time = vi.spyOn(performance, 'now').mockImplementation(() => start + hour - 1)
+    try {
+      expect(await client.metadataAfter(1, 6, 'clamav')).toBeUndefined()
+      expect(server.requests.length).toBe(1)
+      time.mockImplementation(() => start + hour + minute)
+      expect(await client.metadataAfter(1, 6, 'clamav')).toBeDefined()
+    } finally {
+      time.mockRestore()
+    }
+  })
+
+  test.each([429, 500, 503])('an origin that is out of order (%i) is asked again', async outOfOrder => {
+    let status = outOfOrder
     const { client } = await against(socket => reply(socket, status, files))
     await expect(client.metadataAfter(1, 6, 'clamav')).rejects.toEqual(withCode('origin_status'))
     status = 200
