@@ -1,7 +1,8 @@
 /**
  * The files: metadata, torrents and artifacts. The first two are for everybody: they are signed, and name hashes and sizes, which tell nobody
- * what is in the bytes and let nobody get them. Artifacts are for nodes, and among them for those that hold a seat. All but timestamp.json never change, so that caches and a CDN may keep them; each is
- * found by looking its URL path up, none by joining what a client sent to a directory.
+ * what is in the bytes and let nobody get them. Artifacts are for nodes, and among them for those that hold a seat. All but timestamp.json and
+ * what is new after some version (`/metadata/after/…`) never change, so that caches and a CDN may keep them. A name that a client sent becomes part
+ * of a path only where a grammar without slashes allows it.
  */
 import { join } from 'node:path'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
