@@ -24,6 +24,12 @@ const floorRecord = z.strictObject({ time: wholeNumber, versions: z.array(z.tupl
 const metadataRecord = z.strictObject({ floor: floorRecord, files: z.array(z.tuple([z.string(), z.base64()])) })
 type FloorRecord = z.infer<typeof floorRecord>
 
+interface Known {
+  readonly state: TrustState | undefined
+  /** The older generation has the versions of this floor, too. Not so when a save, or the power, has failed on the way there. */
+  readonly even: boolean
+}
+
 export class TrustStore {
   readonly #directory: string
   readonly #metadata: Generations
@@ -32,7 +38,7 @@ export class TrustStore {
   /** Where the next save goes; undefined until the disk was read. */
   #next: { serial: number; slot: Slot } | undefined
   /** What `load` gives: the disk is this process's alone, so it need not be read again. Undefined while nobody knows what a save has left. */
-  #known: { readonly state: TrustState | undefined } | undefined
+  #known: Known | undefined
 
   /** Use `openTrustStore`. */
   constructor(directory: string) {
@@ -55,7 +61,7 @@ export class TrustStore {
    */
   load(): Promise<TrustState | undefined> {
     return this.#turns.run(async () => {
-      this.#known ??= { state: (await this.#read()).remembered }
+      this.#known ??= (await this.#read()).known
       return this.#known.state
     })
   }
@@ -68,7 +74,7 @@ export class TrustStore {
   save(state: TrustState): Promise<void> {
     return this.#turns.run(async () => {
       const { serial, slot } = this.#next ?? (await this.#read()).next
-      const before = this.#known ?? { state: (await this.#read()).remembered }
+      const before = this.#known ?? (await this.#read()).known
       this.#known = undefined
       // A save that fails may still have reached the disk: its serial is spent.
       this.#next = { serial: serial + 1, slot }
@@ -77,10 +83,10 @@ export class TrustStore {
       // The floor first: metadata under too high a floor is fetched again, a floor that comes late lets a rollback in.
       for (const each of slots) await this.#floor.write(each, serial, toJson(floor))
       await this.#metadata.write(slot, serial, toJson({ floor, files: toText(state.files) }))
-      if (before.state && !hasVersionsOf(before.state.floor, state.floor))
+      if (before.state && !(before.even && hasVersionsOf(before.state.floor, state.floor)))
         await this.#metadata.write(other, serial - 1, toJson({ floor, files: toText(before.state.files) }))
       this.#next = { serial: serial + 1, slot: other }
-      this.#known = { state: atLatest(state, before.state) }
+      this.#known = { state: atLatest(state, before.state), even: before.state !== undefined }
     })
   }
 
@@ -99,7 +105,9 @@ export class TrustStore {
     const files = (generations[0]?.value.files ?? []).map(
       ([name, text]) => [name, Buffer.from(text, 'base64')] as const,
     )
-    return { remembered: standing && { files: new Map(files), floor: standing }, next: this.#next }
+    const state = standing && { files: new Map(files), floor: standing }
+    const told = generations.filter(({ value }) => state && hasVersionsOf(fromRecord(value.floor), state.floor))
+    return { known: { state, even: told.length === slots.length }, next: this.#next }
   }
 }
 
@@ -125,7 +133,7 @@ function parseAll<T>(good: readonly Generation[], schema: z.ZodType<T>, damage: 
 function highestFloor(floors: readonly { serial: number; value: FloorRecord }[]): TrustFloor | undefined {
   const newest = floors.toSorted((x, y) => y.serial - x.serial)[0]
   if (!newest) return undefined
-  return { time: Math.max(...floors.map(({ value }) => value.time)), versions: new Map(newest.value.versions) }
+  return { ...fromRecord(newest.value), time: Math.max(...floors.map(({ value }) => value.time)) }
 }
 
 function toText(files: TrustState['files']) {
@@ -143,6 +151,10 @@ function atLatest({ files, floor }: TrustState, before: TrustState | undefined):
 
 function toRecord({ time, versions }: TrustFloor): FloorRecord {
   return { time, versions: [...versions] }
+}
+
+function fromRecord({ time, versions }: FloorRecord): TrustFloor {
+  return { time, versions: new Map(versions) }
 }
 
 function toJson(value: unknown): Buffer {

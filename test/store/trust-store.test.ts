@@ -167,6 +167,27 @@ test.each(faults)('a save that %s with %s, at whatever call, loses nothing and c
   expect(points).toBeGreaterThanOrEqual(15) // four files, five calls each
 })
 
+test.each(faults)(
+  'a save that %s with %s, at whatever call, and is repeated: all files but one may go, as ever',
+  async (mode, code) => {
+    await atEveryPoint(mode, code, async (faulty, point) => {
+      const directory = await savedTwice()
+      const store = await openTrustStore(directory)
+      await faulty(() => store.save(state(3))).catch(() => {})
+      // By the same process, or after a restart.
+      await (point % 2 ? store : await openTrustStore(directory)).save(state(3))
+      for (const left of stateFiles) {
+        const copy = join(await scratchDir(), 'trust')
+        await cp(directory, copy, { recursive: true })
+        for (const name of stateFiles) if (name !== left) await rm(join(copy, name))
+        expect((await load(copy))?.floor.versions, `point ${point}: only ${left} is left`).toEqual(
+          state(3).floor.versions,
+        )
+      }
+    })
+  },
+)
+
 test('after a fallback to the older files, the next save does not overwrite them first', async () => {
   const directory = await savedTwice()
   await truncate(join(directory, newer), 5)
