@@ -247,9 +247,9 @@ export class Deal {
     if (now < this.#listenUntil) return []
     const { node } = lease
     if (this.#undealt > 0) {
-      if (lease.unfinished.size >= this.#worth(lease, now)) return []
+      const more = this.#worth(lease, now) - lease.unfinished.size
       const missing = (piece: number) => this.#owner[piece] === nobody && !this.#holdings.has(piece)
-      return this.#collect(lease, this.#runSize(lease, this.#undealt), missing)
+      return this.#collect(lease, Math.min(more, this.#runSize(lease, this.#undealt)), missing)
     }
     if (node.cutOff) {
       const lacking = this.#holdings.pieces - node.have.count
