@@ -90,7 +90,7 @@ export class Deal {
     this.#listenAfterRestart(ask, node, now)
     const lease = node.lease ? this.#refill(node.lease, now) : this.#grant(node, now)
     if (lease) this.#roster.seated(node)
-    return this.#answer(lease, this.#nextMs(lease, now))
+    return this.#answer(lease, this.#nextMs(node, now))
   }
 
   /**
@@ -333,9 +333,9 @@ export class Deal {
     return Math.min(seatlessMs, this.#rules.leaseMs / 3)
   }
 
-  #nextMs(lease: Lease | undefined, now: number): number {
-    if (lease) return renewMs(this.layout.pieceLength, lease, this.#rules.leaseMs)
-    return now < this.#listenUntil ? this.#listenUntil - now : this.#appointments.nextMs(now, this.#seatlessMs)
+  #nextMs(node: SiteNode, now: number): number {
+    if (node.lease) return renewMs(this.layout.pieceLength, node.lease, this.#rules.leaseMs)
+    return now < this.#listenUntil ? this.#listenUntil - now : this.#appointments.nextMs(node, now, this.#seatlessMs)
   }
 
   #answer(lease: Lease | undefined, nextMs: number): SeatAnswer {

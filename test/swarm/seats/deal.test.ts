@@ -105,6 +105,16 @@ describe('who gets a seat', () => {
     expect(deal.view().seats.filter(({ node }) => !seeds.includes(node)).length).toBe(5)
   })
 
+  test('who asks over and over keeps its appointment, and does not send the others to the end of the queue', () => {
+    const { ask } = site(400)
+    for (const node of ['a', 'b', 'c', 'd', 'e']) ask(node, 0)
+    const first = ask('eager', 0).nextMs
+    for (let now = 10; now < 1000; now += 10) expect(ask('eager', now).nextMs).toBe(first - now)
+    expect(ask('f', 1000).nextMs).toBeLessThanOrEqual(2400)
+    // On time, or nearly so: a new one.
+    expect(ask('eager', first - 10).nextMs).toBeGreaterThanOrEqual(2000)
+  })
+
   test('a large site: nobody is told to stay away for more than ten seconds, and nobody is forgotten meanwhile', () => {
     const { ask, deal } = site(400)
     const nextMs = Array.from({ length: 1000 }, (_, at) => ask(`n${at}`, at).nextMs)
