@@ -5,6 +5,7 @@ export class BufferPool {
   readonly #size: number
   readonly #most: number
   readonly #free: Buffer[] = []
+  #cleared = false
 
   /** @param most Buffers that are kept while nobody uses them. */
   constructor(size: number, most: number) {
@@ -14,16 +15,18 @@ export class BufferPool {
 
   /** @returns `length` bytes of anything, at most the pool's size. Default: all. */
   take(length = this.#size): Buffer {
+    this.#cleared = false
     return (this.#free.pop() ?? readBuffer(this.#size)).subarray(0, length)
   }
 
   /** @param view Any part of what `take` gave, when nobody reads or writes any of it any more. */
   give(view: Uint8Array): void {
-    if (this.#free.length < this.#most) this.#free.push(wholeReadBuffer(view))
+    if (!this.#cleared && this.#free.length < this.#most) this.#free.push(wholeReadBuffer(view))
   }
 
-  /** Let all idle memory go. */
+  /** Let all idle memory go, and what is still out when it comes back; until somebody takes again. */
   clear(): void {
+    this.#cleared = true
     this.#free.length = 0
   }
 }

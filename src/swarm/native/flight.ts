@@ -3,18 +3,24 @@
  * carries in half a minute, and says nothing: so only a receipt tells what the cable carries, and what is sent ahead of it is bounded.
  * Then a node's uplink has no queue to speak of, and what it sends next is a choice (`upload.ts`).
  *
+ * Who takes what is sent and is late with its receipts would hold the others up again and again: for a while it gets less, and only while
+ * half of what may be under way is not.
+ *
  * Peers that give no receipts (stock clients) are bounded by their sockets only.
  */
-import { KiB, second } from '../../core/units.ts'
+import { KiB, minute, second } from '../../core/units.ts'
 import { LineWindow } from './line-window.ts'
 import { WireError } from './message.ts'
 
 /** Two seconds of a cable of 1 Mbit/s; three before a receipt is no longer waited for. */
 const uplink = { leastBytes: 256 * KiB, spanMs: second, staleMs: 3 * second }
-/** Sent to a peer that has given no receipt yet. */
+/** Sent to a peer that has given no receipt yet, or is late. */
 const firstBytes = 128 * KiB
 /** Who has given no receipt for so long gets no more until one comes. */
 const silentMs = 5 * second
+/** So long a peer is late after a receipt for what no longer counts: then it may hold the others up once more. */
+const lateMs = minute
+const lateShare = 1 / 2
 
 interface Sent {
   bytes: number
@@ -28,6 +34,7 @@ interface Track {
   /** Of all that was ever sent on this connection, modulo 2^32. */
   total: number
   proven: boolean
+  lateUntil: number
 }
 
 export class Flight<Peer> {
@@ -44,7 +51,7 @@ export class Flight<Peer> {
   /** The peer says that it gives receipts. @param sentBefore Bytes of blocks that were sent on this connection until now. */
   track(peer: Peer, sentBefore: number): void {
     if (this.#tracks.has(peer)) return
-    this.#tracks.set(peer, { sent: [], unreceipted: 0, total: 0, proven: false })
+    this.#tracks.set(peer, { sent: [], unreceipted: 0, total: 0, proven: false, lateUntil: 0 })
     if (sentBefore > 0) this.sent(peer, sentBefore)
   }
 
@@ -55,8 +62,9 @@ export class Flight<Peer> {
     const now = this.#now()
     const [oldest] = track.sent
     if (oldest && now - oldest.at > silentMs) return 0
-    const room = this.#window.room(now, share)
-    return track.proven ? room : Math.min(room, firstBytes - track.unreceipted)
+    const late = isLate(track, now)
+    const room = this.#window.room(now, late ? share * lateShare : share)
+    return track.proven && !late ? room : Math.min(room, firstBytes - track.unreceipted)
   }
 
   sent(peer: Peer, bytes: number): void {
@@ -79,6 +87,7 @@ export class Flight<Peer> {
     if (!track || missing > track.unreceipted) throw new WireError('a receipt for what was not sent')
     track.proven = true
     const now = this.#now()
+    isLate(track, now)
     while (track.unreceipted > missing) {
       const oldest = track.sent[0]!
       const bytes = Math.min(oldest.bytes, track.unreceipted - missing)
@@ -96,4 +105,11 @@ export class Flight<Peer> {
     this.#tracks.delete(peer)
     for (const { bytes, at } of track?.sent ?? []) this.#window.end(bytes, at)
   }
+}
+
+/** Also takes note when it is late now. */
+function isLate(track: Track, now: number): boolean {
+  const [oldest] = track.sent
+  if (oldest && now - oldest.at > uplink.staleMs) track.lateUntil = now + lateMs
+  return now < track.lateUntil
 }

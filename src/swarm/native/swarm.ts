@@ -307,6 +307,8 @@ export class NativeSwarm implements Swarm, PeerEvents {
     else if (now - (connection.backlogSince ?? now) > tuning.stuckMs) connection.close('takes nothing')
     else if (peer.pipeline.lapses >= tuning.lapses) connection.close('too slow')
     else if (now - connection.saidAt > tuning.keepAliveMs) connection.out.keepAlive()
+    // What came last may have been too little for a receipt, and its sender may wait for one.
+    if (!connection.closed) peer.acknowledge()
   }
 
   #fail(error: unknown): void {

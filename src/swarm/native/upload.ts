@@ -3,13 +3,13 @@
  *
  *   the cable carries it    all are served in turn, each in the order of its requests
  *   it does not             what the fewest have, or have begun to get, goes first: a piece that only this node has leaves it once before
- *                           any leaves it twice, and whoever has it passes it on
+ *                           any leaves it twice, and whoever has it passes it on; but nobody is waited for for long
  *
  * Limits against a peer that asks and does not read: at most `queueLimit` requests are kept for it (the rest is refused), and it is
  * skipped while its socket has a backlog; the connection watches how long that lasts. So it costs its queue and two slabs.
  */
 import type { PieceStore } from '../../core/piece-store.ts'
-import { KiB, MiB, second } from '../../core/units.ts'
+import { KiB, MiB, minute, second } from '../../core/units.ts'
 import { type Limiter, onTheLine } from '../limits/limiter.ts'
 import { Flight } from './flight.ts'
 import type { Block } from './partial-piece.ts'
@@ -24,6 +24,13 @@ const turnBytes = 256 * KiB
 const spareShare = 1 / 4
 /** Two seconds for what is under way, and as long until the news are back. */
 const carrierMs = 5 * second
+/**
+ * In all a piece is left to those who have begun it for so long, and for as long as half of a cable of 1 Mbit/s takes for it: whoever asks for
+ * a little of every piece, over and over, would have the others wait for ever. Then it goes to all in turn, until nobody has asked for it for a while.
+ */
+const carriedMs = 20 * second
+const carriedBytesPerSecond = 64 * KiB
+const restedMs = minute
 /** So far ahead is looked for what should go first. */
 const lookAhead = 64
 /** All turns of one `pump`: then what has arrived meanwhile is looked at. */
@@ -49,6 +56,14 @@ interface Begun {
   readonly at: number
 }
 
+/** A piece on its way to peers that have not said that they have it. */
+interface Outing {
+  /** When the first block of it was sent, and the last one. */
+  since: number
+  at: number
+  readonly begun: Map<Requester, Begun>
+}
+
 export interface UploadParts {
   readonly store: PieceStore
   readonly limiter: Limiter
@@ -64,9 +79,11 @@ export class Uploads {
   readonly #cache: SlabCache
   readonly #limiter: Limiter
   readonly #availability: (piece: number) => number
-  /** By piece: what those were sent of it who have not said that they have it. */
-  readonly #begun = new Map<number, Map<Requester, Begun>>()
+  /** By piece; stays when nobody waits for it any more, so that its time is not counted anew. */
+  readonly #outings = new Map<number, Outing>()
   readonly #now: () => number
+  /** So long a piece is left to those who have begun it. */
+  readonly #carriedMs: number
   /** In the order of their turns. */
   readonly #queues = new Map<Requester, Block[]>()
   /** Peers whose next block is being read. */
@@ -87,6 +104,7 @@ export class Uploads {
     this.#limiter = limiter
     this.#availability = availability
     this.#now = now
+    this.#carriedMs = carriedMs + (store.layout.pieceLength / carriedBytesPerSecond) * second
     this.flight = new Flight(now)
   }
 
@@ -119,13 +137,13 @@ export class Uploads {
     const queue = this.#queues.get(peer) ?? []
     this.#queues.delete(peer)
     for (const block of queue) peer.refuse(block)
-    for (const piece of this.#begun.keys()) this.#ended(peer, piece)
+    for (const piece of this.#outings.keys()) this.#ended(peer, piece)
   }
 
   /** The peer is gone. */
   forget(peer: Requester): void {
     this.#queues.delete(peer)
-    for (const piece of this.#begun.keys()) this.#ended(peer, piece)
+    for (const piece of this.#outings.keys()) this.#ended(peer, piece)
     this.flight.gone(peer)
   }
 
@@ -144,8 +162,8 @@ export class Uploads {
       if (this.#unwait || this.#immediate) return
       const served = this.#turn(peer, queue)
       if (served === 0) continue
-      this.#queues.delete(peer)
-      if (queue.length > 0) this.#queues.set(peer, queue)
+      // Not one that was found not to read, and is gone.
+      if (this.#queues.delete(peer) && queue.length > 0) this.#queues.set(peer, queue)
       left -= served
       if (left <= 0) this.#immediate = setImmediate(() => this.#resume())
     }
@@ -191,10 +209,13 @@ export class Uploads {
 
   /** Who was sent most of the piece, as long as it goes on: who takes it and tells nobody holds it up for a while only. */
   #carrier(piece: number): Requester | undefined {
-    const fresh = this.#now() - carrierMs
+    const outing = this.#outings.get(piece)
+    const now = this.#now()
+    if (!outing || now - outing.since > this.#carriedMs) return undefined
+    const fresh = now - carrierMs
     let most = 0
     let carrier: Requester | undefined
-    for (const [peer, { bytes, at }] of this.#begun.get(piece) ?? []) {
+    for (const [peer, { bytes, at }] of outing.begun) {
       if (at < fresh || bytes <= most) continue
       most = bytes
       carrier = peer
@@ -203,14 +224,16 @@ export class Uploads {
   }
 
   #begin(peer: Requester, { piece, length }: Block): void {
-    const begun = this.#begun.get(piece) ?? new Map<Requester, Begun>()
-    this.#begun.set(piece, begun)
-    begun.set(peer, { bytes: (begun.get(peer)?.bytes ?? 0) + length, at: this.#now() })
+    const now = this.#now()
+    const outing = this.#outings.get(piece) ?? { since: now, at: now, begun: new Map<Requester, Begun>() }
+    this.#outings.set(piece, outing)
+    if (now - outing.at > restedMs) outing.since = now
+    outing.at = now
+    outing.begun.set(peer, { bytes: (outing.begun.get(peer)?.bytes ?? 0) + length, at: now })
   }
 
   #ended(peer: Requester, piece: number): void {
-    const begun = this.#begun.get(piece)
-    if (begun?.delete(peer) && begun.size === 0) this.#begun.delete(piece)
+    this.#outings.get(piece)?.begun.delete(peer)
   }
 
   /** @returns Bytes sent. */

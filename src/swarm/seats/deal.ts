@@ -90,7 +90,7 @@ export class Deal {
     this.#listenAfterRestart(ask, node, now)
     const lease = node.lease ? this.#refill(node.lease, now) : this.#grant(node, now)
     if (lease) this.#roster.seated(node)
-    return this.#answer(lease, this.#nextMs(lease, now))
+    return this.#answer(lease, this.#nextMs(node, now))
   }
 
   /**
@@ -247,9 +247,9 @@ export class Deal {
     if (now < this.#listenUntil) return []
     const { node } = lease
     if (this.#undealt > 0) {
-      if (lease.unfinished.size >= this.#worth(lease, now)) return []
+      const more = this.#worth(lease, now) - lease.unfinished.size
       const missing = (piece: number) => this.#owner[piece] === nobody && !this.#holdings.has(piece)
-      return this.#collect(lease, this.#runSize(lease, this.#undealt), missing)
+      return this.#collect(lease, Math.min(more, this.#runSize(lease, this.#undealt)), missing)
     }
     if (node.cutOff) {
       const lacking = this.#holdings.pieces - node.have.count
@@ -333,9 +333,9 @@ export class Deal {
     return Math.min(seatlessMs, this.#rules.leaseMs / 3)
   }
 
-  #nextMs(lease: Lease | undefined, now: number): number {
-    if (lease) return renewMs(this.layout.pieceLength, lease, this.#rules.leaseMs)
-    return now < this.#listenUntil ? this.#listenUntil - now : this.#appointments.nextMs(now, this.#seatlessMs)
+  #nextMs(node: SiteNode, now: number): number {
+    if (node.lease) return renewMs(this.layout.pieceLength, node.lease, this.#rules.leaseMs)
+    return now < this.#listenUntil ? this.#listenUntil - now : this.#appointments.nextMs(node, now, this.#seatlessMs)
   }
 
   #answer(lease: Lease | undefined, nextMs: number): SeatAnswer {

@@ -8,6 +8,8 @@ export interface SiteNode {
   readonly name: string
   have: Bitfield
   heardAt: number
+  /** When it is to come if it waits for a seat (`Appointments`). */
+  comesAt: number
   lease: Lease | undefined
   /** From its first seat on. */
   allowance: Allowance | undefined
@@ -52,7 +54,7 @@ export class Roster {
   admit(name: string, have: Bitfield, now: number): SiteNode | undefined {
     if (this.size >= this.#rules.mostNodes) return undefined
     const fresh = { lease: undefined, allowance: undefined, cutOff: false, barren: false }
-    return { name, have, heardAt: now, waitingSince: now, ...fresh }
+    return { name, have, heardAt: now, comesAt: Number.NEGATIVE_INFINITY, waitingSince: now, ...fresh }
   }
 
   /** The node has spoken. If it wants the artifact it is taken to wait for a seat: see `seated`. */

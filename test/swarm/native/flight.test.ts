@@ -92,6 +92,31 @@ test('a silent peer holds the others up for three seconds, and gets nothing more
   expect(flight.room('silent', 1)).toBe(0)
 })
 
+test('who withholds its receipts, over and over, holds the others up once', () => {
+  const { clock, flight, track, fill } = lab()
+  track('hostile', 'honest')
+  const total = { hostile: 0, honest: 0 }
+  const turn = (peer: 'hostile' | 'honest') => {
+    total[peer] += fill(peer)
+  }
+  for (let round = 0; round < 4; round++) {
+    turn('hostile')
+    // Just before it would get no more, it says all.
+    clock.now += 4900
+    flight.receipt('hostile', total.hostile)
+    turn('hostile')
+    expect(flight.room('honest', 1)).toBeGreaterThan(0)
+  }
+  turn('honest')
+  flight.receipt('honest', total.honest)
+  expect(flight.room('honest', 1)).toBeGreaterThan(0)
+  expect(flight.room('hostile', 1)).toBeLessThanOrEqual(0)
+  // A minute later it may try again.
+  flight.receipt('hostile', total.hostile)
+  clock.now += 60_001
+  expect(fill('hostile')).toBe(256 * KiB)
+})
+
 test('a peer that is gone leaves its room to others', () => {
   const { flight, track, fill } = lab()
   track('a', 'b', 'c')

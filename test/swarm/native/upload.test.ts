@@ -57,7 +57,7 @@ afterEach(() => {
   for (const uploads of started.splice(0)) uploads.stop()
 })
 
-function lab(bytesPerSecond = Infinity) {
+function lab(bytesPerSecond = Infinity, now = () => performance.now()) {
   const store = new CountingStore(fixture.artifact, fixture.pieceHashes)
   for (let piece = 0; piece < store.pieces; piece++)
     void store.put(piece, fixture.content.subarray(piece * MiB, (piece + 1) * MiB))
@@ -65,7 +65,7 @@ function lab(bytesPerSecond = Infinity) {
     store,
     limiter: new Limiter(bytesPerSecond),
     availability: () => 0,
-    now: () => performance.now(),
+    now,
   })
   started.push(uploads)
   return { store, uploads, peer: () => new FakeRequester(fixture) }
@@ -138,6 +138,56 @@ describe('uploads', () => {
     const [most, ...others] = peers.map(bytes).sort((a, b) => b - a)
     expect(most).toBe(MiB)
     expect(others[0]! + others[1]!).toBeLessThan(MiB)
+  })
+
+  test('who asks for a little of every piece, over and over, does not have the others wait for ever', async () => {
+    const clock = { now: 0 }
+    const { uploads, peer } = lab(Infinity, () => clock.now)
+    await settled()
+    const [hostile, honest] = [peer(), peer()]
+    const cable: { peer: FakeRequester; length: number }[] = []
+    const receipted = new Map([hostile, honest].map(each => [each, 0]))
+    for (const each of [hostile, honest]) {
+      const sendBlocks = each.sendBlocks.bind(each)
+      each.sendBlocks = (served, onWritten) => {
+        sendBlocks(served, onWritten)
+        for (const { length } of served) cable.push({ peer: each, length })
+        each.drain()
+      }
+      uploads.flight.track(each, 0)
+    }
+    for (let at = 0; at < 128; at++)
+      uploads.request(honest, { piece: at >> 6, begin: (at % 64) * block, length: block })
+    // 64 KiB each 100 ms, for a minute: two pieces are a thirtieth of that.
+    let asked = 0
+    for (; clock.now < 60_000 && honest.served.length < 128; clock.now += 100) {
+      while (uploads.waiting(hostile) < 100) uploads.request(hostile, { piece: asked++ % 5, begin: 0, length: 3 })
+      for (let more = 0; more < 64; more++) uploads.request(hostile, { piece: more % 4, begin: 0, length: block })
+      uploads.pump()
+      await new Promise(setImmediate)
+      for (let carried = 0; carried < 64 * KiB && cable.length > 0; ) {
+        const { peer, length } = cable.shift()!
+        carried += length
+        receipted.set(peer, receipted.get(peer)! + length)
+      }
+      for (const [each, total] of receipted) uploads.flight.receipt(each, total)
+    }
+    expect(honest.served).toHaveLength(128)
+  })
+
+  test('a peer that is found not to read while it is being sent to leaves nothing behind', async () => {
+    const { uploads, peer } = lab()
+    await settled()
+    const ann = peer()
+    ann.sendBlocks = (_, onWritten) => {
+      onWritten()
+      ann.ready = false
+      uploads.forget(ann)
+    }
+    for (let n = 0; n < 60; n++) uploads.request(ann, { piece: 0, begin: n * block, length: block })
+    uploads.pump()
+    await settled()
+    expect(uploads.waiting(ann)).toBe(0)
   })
 
   test('beyond its queue a peer is refused, and one that does not read is passed over', async () => {

@@ -64,6 +64,32 @@ describe('larger blocks', () => {
   })
 })
 
+test('what has come is told within a second or so, also when nothing more comes and nothing else is said', async () => {
+  const fixture = makeArtifact({ length: 48 * KiB, pieceLength: 64 * KiB })
+  const leecher = await lab.member(fixture, 'none')
+  const peer = await lab.dial(leecher.address)
+  const answer = async () => {
+    const request = await peer.take(message.request)
+    const begin = request.readUInt32BE(4)
+    const block = fixture.content.subarray(begin, begin + request.readUInt32BE(8))
+    peer.send(message.piece, request.subarray(0, 8), block)
+  }
+  const receipt = () =>
+    peer.until(() => {
+      const at = peer.frames.findIndex(({ id, body }) => id === message.extended && body[0] === 7)
+      return at >= 0 && peer.frames.splice(at, 1)[0]!.body.readUInt32BE(1)
+    })
+  peer.sendHandshake(fixture.artifact.infohash, undefined, extendedAndFast)
+  peer.send(message.extended, Buffer.of(0), Buffer.from('d1:md10:sm_receipti7eee'))
+  peer.send(haveAll)
+  peer.send(message.unchoke)
+  await answer()
+  expect(await receipt()).toBe(16 * KiB)
+  // The third block is asked for, too, and does not come: its sender may be waiting for this very receipt.
+  await answer()
+  expect(await receipt()).toBe(32 * KiB)
+})
+
 describe('what we have', () => {
   test.each([
     ['everything, to a fast peer', 'all', fastOnly, haveAll, ''],

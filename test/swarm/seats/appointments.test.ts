@@ -7,16 +7,18 @@ import { longestWaitMs, seatlessMs, waitingApartMs } from '../../../src/swarm/se
 /** All ask within this second, and then come when they are told. @returns How many come in each second, from when all have asked twice. */
 function comings(nodes: number): number[] {
   const appointments = new Appointments()
+  const all = Array.from({ length: nodes }, () => ({ comesAt: Number.NEGATIVE_INFINITY }))
   const due = Array.from({ length: nodes }, (_, node) => (node * second) / nodes)
   const perSecond = new Array<number>(minute / second).fill(0)
   for (;;) {
     const now = Math.min(...due)
     if (now >= minute) return perSecond.slice(12)
     perSecond[Math.floor(now / second)]!++
-    const waitMs = appointments.nextMs(now, seatlessMs)
+    const node = due.indexOf(now)
+    const waitMs = appointments.nextMs(all[node]!, now, seatlessMs)
     expect(waitMs).toBeGreaterThanOrEqual(seatlessMs)
     expect(waitMs).toBeLessThanOrEqual(longestWaitMs)
-    due[due.indexOf(now)] = now + waitMs
+    due[node] = now + waitMs
   }
 }
 

@@ -105,6 +105,16 @@ describe('who gets a seat', () => {
     expect(deal.view().seats.filter(({ node }) => !seeds.includes(node)).length).toBe(5)
   })
 
+  test('who asks over and over keeps its appointment, and does not send the others to the end of the queue', () => {
+    const { ask } = site(400)
+    for (const node of ['a', 'b', 'c', 'd', 'e']) ask(node, 0)
+    const first = ask('eager', 0).nextMs
+    for (let now = 10; now < 1000; now += 10) expect(ask('eager', now).nextMs).toBe(first - now)
+    expect(ask('f', 1000).nextMs).toBeLessThanOrEqual(2400)
+    // On time, or nearly so: a new one.
+    expect(ask('eager', first - 10).nextMs).toBeGreaterThanOrEqual(2000)
+  })
+
   test('a large site: nobody is told to stay away for more than ten seconds, and nobody is forgotten meanwhile', () => {
     const { ask, deal } = site(400)
     const nextMs = Array.from({ length: 1000 }, (_, at) => ask(`n${at}`, at).nextMs)
@@ -199,6 +209,48 @@ describe('runs', () => {
       if (now > 4000) expect(dealt.length).toBeLessThanOrEqual(Math.max(1, (left * 500) / (2 * 4000) + 1))
     }
     expect(has.get('slow')!.length).toBeGreaterThan(5)
+  })
+
+  /** A slow seat brings a piece each `slowMs`, a fast one each `fastMs`. @returns What the slow one was dealt, and how much was left. */
+  function besideFast(pieces: number, slowMs: number, fastMs: number) {
+    const { ask } = site(pieces)
+    const slow: number[] = []
+    const fast: number[] = []
+    const dealt: { now: number; pieces: readonly number[]; fresh: number; left: number }[] = []
+    let slows = ask('slow', 0).pieces
+    let fasts = ask('fast', 0).pieces
+    const held = () => new Set([...slow, ...fast]).size
+    for (let now = fastMs; held() < pieces && now < 600_000; now += fastMs) {
+      const left = pieces - held()
+      if (now % slowMs === 0 && slows.length > 0) slow.push(slows[0]!)
+      if (fasts.length > 0) fast.push(fasts[0]!)
+      const before = new Set(slows)
+      slows = ask('slow', now, slow).pieces
+      fasts = ask('fast', now, fast).pieces
+      dealt.push({ now, pieces: slows, fresh: slows.filter(piece => !before.has(piece)).length, left })
+    }
+    expect(held()).toBe(pieces)
+    return { slow, dealt }
+  }
+
+  test('a seat behind a slow cable is dealt nothing that the others would wait for: to fetch and to pass on', () => {
+    const { slow, dealt } = besideFast(200, 4000, 500)
+    expect(slow.length).toBeGreaterThan(10)
+    const late = dealt.filter(({ now, fresh, left }) => now > 8000 && fresh > 0 && left * 500 < 2 * 4000)
+    expect(late).toEqual([])
+  })
+
+  test('it gives back what it was dealt before that was known, but for what is under way', () => {
+    const { dealt } = besideFast(24, 4000, 500)
+    expect(dealt[0]!.pieces).toHaveLength(3)
+    expect(dealt.find(({ now }) => now === 3500)!.pieces).toHaveLength(1)
+  })
+
+  test('and no more at a time than is worth it: it is not given what the next word takes back', () => {
+    const { dealt } = besideFast(200, 200, 50)
+    const most = ({ left }: { left: number }) => Math.max(1, (left * 50) / (2 * 200) + 1)
+    const many = dealt.filter(each => each.now > 1000 && each.fresh > 0 && each.pieces.length > most(each))
+    expect(many).toEqual([])
   })
 
   test('a second node comes: what the first is given from then on is a second of its work again', () => {
