@@ -11,7 +11,7 @@ const rows = readFileSync(join(top, 'docs/attacks.md'), 'utf8')
   .map(line => line.split(' | '))
 
 test('every attack of the list has a row', () => {
-  const expected = [...Array.from({ length: 27 }, (_, at) => at + 1), 36, 37, 38, 39, 40, 41, 42, 43, 44, 51]
+  const expected = [...Array.from({ length: 44 }, (_, at) => at + 1), 51]
   expect(rows.map(([number]) => Number(number!.slice(1)))).toEqual(expect.arrayContaining(expected))
 })
 
