@@ -65,6 +65,7 @@ export class Limits implements Stoppable {
     for (;;) {
       const view = this.view()
       for (const name of limitNames) this.#limiters[name].setRate(view[name].bytesPerSecond)
+      if (this.#timetable.isFixed) return // an idle node need not wake up for that
       await this.#clock.sleep(lookMs, ended)
     }
   }

@@ -63,10 +63,15 @@ export class Timetable<Name extends string> {
     this.#wallClock = wallClock(config.timezone)
   }
 
+  /** Does nothing ever change, as there are no windows? */
+  get isFixed(): boolean {
+    return this.#config.window.length === 0
+  }
+
   /** Which limit of that name is in force at `now`, ms since 1970. */
   at(name: Name, now: number): Standing {
-    const shown = this.#wallClock(now)
-    const open = this.#config.window.find(window => window[name] !== undefined && isOpen(window, shown))
+    const shown = this.isFixed ? undefined : this.#wallClock(now)
+    const open = shown && this.#config.window.find(window => window[name] !== undefined && isOpen(window, shown))
     const bytesPerSecond = open?.[name] ?? this.#config[name] ?? Number.POSITIVE_INFINITY
     return { bytesPerSecond, window: open && formatWindow(open) }
   }
