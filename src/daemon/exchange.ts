@@ -215,8 +215,9 @@ export class Exchange implements Stoppable {
       if (patience.aborted || error instanceof SwarmError) return undefined
       throw error
     }
-    this.#small.bytesOut += full.length
-    return this.#store.read(0, 0, full.length)
+    const bytes = await this.#store.read(0, 0, full.length)
+    this.#small.bytesOut += bytes.length
+    return bytes
   }
 
   view(): ExchangeView {

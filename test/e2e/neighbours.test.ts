@@ -60,6 +60,28 @@ test('the origin tells one node; the others hear it from there, and fetch the me
   }
 })
 
+test('a small artifact comes from a neighbour beside its torrent: no piece goes by the swarm, and both have it in their books', async () => {
+  const site = await openSite({ nodes: 2, beacon: true, node: never })
+  const [ahead, behind] = site.nodes
+  await site.publish(await writePayload(site.home, 10 * KiB, 1))
+  await Promise.all(site.nodes.map(node => node.update()))
+  await behind!.stop()
+  const source = await writePayload(site.home, 10 * KiB, 2)
+  await site.publish(source)
+  await ahead!.update()
+  await site.stopOrigin()
+  const before = (await ahead!.status()).bytes
+
+  await behind!.start()
+  await installs([behind!], source)
+  const given = async () => (await ahead!.status()).bytes.lanOut - before.lanOut
+  await expect.poll(given).toBeGreaterThan(10 * KiB)
+  const { lan, wan } = (await behind!.nodeStatus()).traffic
+  expect(lan.pieces.bytesIn).toBe(0)
+  expect(lan.metadata.bytesIn).toBeGreaterThan(await given())
+  expect(wan.payload.bytesIn).toBe(0)
+})
+
 test('the line is dead, and one node has what the others lack: it is enough that it is there', async () => {
   const site = await openSite({ nodes: 4, beacon: true, node: never })
   const [ahead, ...behind] = site.nodes
