@@ -11,6 +11,7 @@ import { electedPieces } from '../../src/swarm/seats/election.ts'
 import { holdSeat } from '../../src/swarm/wan-slice.ts'
 import { type ArtifactFixture, makeArtifact } from '../support/artifact.ts'
 import { FakeOrigin } from '../support/fake-origin.ts'
+import { ManualClock } from '../support/manual-clock.ts'
 import { MemoryPieceStore } from '../support/memory-piece-store.ts'
 import { reply } from '../support/raw-http-server.ts'
 import { scaledClock } from '../support/scaled-clock.ts'
@@ -157,6 +158,39 @@ describe('hold', () => {
     expect(origin.heard.every(({ want, have, seat }) => !want && have.complete && seat === undefined)).toBe(true)
     expect(holder.view().seat).toBeNull()
     expect(origin.ranges).toEqual([])
+  })
+
+  test('complete at the start: who became so in the same second as others does not say so in the same second', async () => {
+    const clock = new ManualClock()
+    let words = 0
+    const holder = holdSeat({
+      artifact,
+      limiter: new Limiter(),
+      node: 'pc-7',
+      site: 'berlin',
+      lanAddress: () => '10.0.0.9',
+      client: {
+        seats: async () => {
+          words++
+          return { seat: null, pieces: [], leaseMs: 1000, nextMs: 60_000, siteHolds: pieces }
+        },
+        fetchRange: () => Promise.reject(new Error('nothing is to be fetched')),
+      },
+      path: '/targets/x.pack',
+      store: MemoryPieceStore.of(
+        fixture,
+        Array.from({ length: pieces }, (_, piece) => piece),
+      ),
+      neighbours: () => [],
+      clock,
+      random: () => 0.5,
+      log: silentLog,
+    })
+    started.push(holder)
+    await clock.advance(2400)
+    expect(words).toBe(0)
+    await clock.advance(200)
+    expect(words).toBe(1)
   })
 
   test('complete in the end: gives the seat back at once', async () => {
