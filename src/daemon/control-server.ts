@@ -48,7 +48,7 @@ export interface ControlHandlers {
 
 export interface ControlLimits {
   readonly connections: number
-  /** From connecting to the end of the request's headers. */
+  /** As `ServerLimits`. */
   readonly requestTimeoutMs: number
   readonly headerBytes: number
 }
@@ -71,13 +71,7 @@ export async function startControlServer(
 ): Promise<Stoppable> {
   await removeStaleSocket(path)
   const server = createServer(
-    {
-      maxHeaderSize: limits.headerBytes,
-      headersTimeout: limits.requestTimeoutMs,
-      requestTimeout: limits.requestTimeoutMs,
-      connectionsCheckingInterval: Math.min(second, limits.requestTimeoutMs),
-      keepAliveTimeout: second,
-    },
+    { headerBytes: limits.headerBytes, requestTimeoutMs: limits.requestTimeoutMs, keepAliveTimeoutMs: second },
     (request, response) => void answer(request, response, handlers),
   )
   server.maxConnections = limits.connections

@@ -55,13 +55,7 @@ const reachPath = /^\/reach\/([^/]{1,128})$/
 export async function startNeighbourServer(options: NeighbourServerOptions): Promise<NeighbourServer> {
   let served = 0
   const server = createServer(
-    {
-      maxHeaderSize: 4 * KiB,
-      headersTimeout: 5 * second,
-      requestTimeout: 5 * second,
-      connectionsCheckingInterval: second,
-      keepAliveTimeout: keepAliveMs,
-    },
+    { headerBytes: 4 * KiB, requestTimeoutMs: 5 * second, keepAliveTimeoutMs: keepAliveMs },
     (request, response) => {
       answer(request, response, options).then(
         found => {

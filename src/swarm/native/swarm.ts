@@ -18,6 +18,7 @@ import { Download } from './download.ts'
 import { encodeExtensionHandshake, extensionHandshakeId, receiptId } from './extension.ts'
 import { encodeHandshake, type Handshake } from './handshake.ts'
 import { largestBlockBytes } from './message.ts'
+import { Pace } from './pace.ts'
 import type { Block } from './partial-piece.ts'
 import { Peer, type PeerEvents } from './peer.ts'
 import { PeerBook } from './peer-book.ts'
@@ -61,7 +62,7 @@ export class NativeSwarm implements Swarm, PeerEvents {
   readonly #suggester: Suggester
   readonly #announcer: Announcer
   readonly #completion: Completion
-  readonly #tick: NodeJS.Timeout
+  readonly #pace: Pace
   readonly #unlisten: () => void
   /** Somebody's interest has changed since slots were given. */
   #unjudged = false
@@ -114,13 +115,14 @@ export class NativeSwarm implements Swarm, PeerEvents {
     this.#announcer = new Announcer(this.#roster)
     this.#completion = new Completion(store)
     this.#unlisten = store.onPiece(piece => this.#stored(piece))
-    this.#tick = setInterval(() => this.#look(), tuning.tickMs)
+    this.#pace = new Pace(tuning, now, () => this.#look())
   }
 
   addPeers(addresses: readonly PeerAddress[]): void {
     if (this.#ended) return
     this.#book.add(addresses, this.#parts.now())
     this.#dialer.dial()
+    this.#pace.stir()
   }
 
   totals(): SwarmTotals {
@@ -200,6 +202,7 @@ export class NativeSwarm implements Swarm, PeerEvents {
   }
 
   onTurn(peer: Peer): void {
+    this.#pace.stir()
     peer.declare()
     this.#download.fill(peer)
     if (peer.connection.talking) this.#announcer.tell(peer)
@@ -215,6 +218,7 @@ export class NativeSwarm implements Swarm, PeerEvents {
 
   onClose(peer: Peer): void {
     const now = this.#parts.now()
+    this.#pace.stir()
     this.#roster.delete(peer)
     this.#download.gone(peer)
     this.#uploads.forget(peer)
@@ -244,6 +248,7 @@ export class NativeSwarm implements Swarm, PeerEvents {
     const about = { handshake: theirs, address, direction, layout, tuning, frames, line, now, strikes }
     const peer = new Peer({ wire, ...about, events: this })
     this.#roster.add(peer)
+    this.#pace.stir()
     this.#introduce(peer)
     peer.connection.receive(rest)
     return true
@@ -265,6 +270,7 @@ export class NativeSwarm implements Swarm, PeerEvents {
   }
 
   #stored(piece: number): void {
+    this.#pace.stir()
     this.#download.stored(piece)
     this.#announcer.add(piece)
     this.#completion.check()
@@ -318,7 +324,7 @@ export class NativeSwarm implements Swarm, PeerEvents {
   #end(reason: SwarmError): void {
     if (this.#ended) return
     this.#ended = true
-    clearInterval(this.#tick)
+    this.#pace.stop()
     this.#unlisten()
     for (const part of [this.#dialer, this.#download, this.#uploads, this.#announcer]) part.stop()
     for (const peer of [...this.#roster]) peer.connection.close('left')

@@ -13,8 +13,10 @@ export interface Tuning {
   readonly keepAliveMs: number
   /** A peer that takes nothing of what is sent to it for so long is dropped. */
   readonly stuckMs: number
-  /** How often all the above is looked at. */
+  /** How often all the above is looked at; and how often in a swarm where nothing has happened for `calmAfterMs`, the many that only wait. */
   readonly tickMs: number
+  readonly calmTickMs: number
+  readonly calmAfterMs: number
   /** Connections without a handshake yet, per engine; the oldest gives way, because honest peers greet at once. */
   readonly halfOpen: number
   /** Dials of a swarm under way; and begun per tick. */
@@ -32,6 +34,8 @@ export const defaultTuning: Tuning = {
   keepAliveMs: minute,
   stuckMs: minute,
   tickMs: second,
+  calmTickMs: 15 * second,
+  calmAfterMs: 30 * second,
   halfOpen: 128,
   dialsAtOnce: 8,
   dialsPerTick: 20,
