@@ -13,7 +13,10 @@ async function serving(listener: RequestListener, requestTimeoutMs = shortMs) {
   const server = createServer({ headerBytes: 4096, requestTimeoutMs, keepAliveTimeoutMs: 60_000 }, listener)
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
-  onTestFinished(() => void server.close() ?? server.closeAllConnections())
+  onTestFinished(() => {
+    server.close()
+    server.closeAllConnections()
+  })
   const { port } = server.address() as AddressInfo
   /** @returns All that it answers until it closes. @param words Said one after the other, each well within `shortMs`. */
   const talk = async (...words: string[]) => {
