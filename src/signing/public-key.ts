@@ -13,7 +13,6 @@ import { canonicalJson } from './canonical-json.ts'
 import { type P256Key, parseP256, verifyP256 } from './ecdsa-p256.ts'
 import { isAdmissibleEd25519, verifyEd25519 } from './ed25519.ts'
 import type { JsonObject } from './json.ts'
-import { mostKeys } from './rules.ts'
 
 export type PublicKey = { readonly id: string; readonly identity: string; readonly json: JsonObject } & (
   | { readonly scheme: 'ed25519'; readonly bytes: Uint8Array }
@@ -70,16 +69,8 @@ export function admitKey(key: PublicKey): void {
 export function isAdmissible(key: PublicKey): boolean {
   // P-256 has prime order, and parsing has shown that the point is on the curve.
   if (key.scheme !== 'ed25519') return key.scheme === 'ecdsa-sha2-nistp256'
-  const known = admissible.get(key.identity)
-  if (known !== undefined) return known
-  if (admissible.size >= mostKeys) admissible.clear()
-  const answer = isAdmissibleEd25519(key.bytes)
-  admissible.set(key.identity, answer)
-  return answer
+  return isAdmissibleEd25519(key.bytes)
 }
-
-/** Answers of a pure function that costs as much as a signature, for the few keys that every refresh asks about. */
-const admissible = new Map<string, boolean>()
 
 /** @returns Whether `key` signed `message`. Total: false for anything that is no signature. */
 export function verifySignature(key: PublicKey, message: Uint8Array, signature: Uint8Array): boolean {

@@ -1,5 +1,7 @@
 /** The edge cases of Ed25519, by the vectors of others: the strict rule, and the check at enrolment that goes beyond it. */
 import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
+import { getPublicKey, hash, Point, utils, verify } from '@noble/ed25519'
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { parseP256, verifyP256 } from '../../src/signing/ecdsa-p256.ts'
 import { isAdmissibleEd25519, verifyEd25519 } from '../../src/signing/ed25519.ts'
@@ -53,6 +55,47 @@ describe.skipIf(!haveVectors)('23: Ed25519', () => {
     const message = Buffer.from('Zcash')
     expect(vectors.filter(each => verifyEd25519(hex(each.sig_bytes), message, hex(each.vk_bytes)))).toEqual([])
     expect(vectors.filter(each => isAdmissibleEd25519(hex(each.vk_bytes)))).toEqual([])
+  })
+})
+
+describe("OpenSSL may say yes, and no is noble's word", () => {
+  const strictly = (signature: Uint8Array, message: Uint8Array, key: Uint8Array) =>
+    verify(signature, message, key, { zip215: false })
+  const bytes32 = fc.uint8Array({ minLength: 32, maxLength: 32 })
+
+  test("the verdict is noble's on whatever was changed in what was signed", () => {
+    const change = fc.record({ part: fc.constantFrom(0, 1, 2), at: fc.nat(95), mask: fc.nat(255) })
+    fc.assert(
+      fc.property(bytes32, fc.uint8Array({ maxLength: 64 }), change, (seed, message, { part, at, mask }) => {
+        const key = new PrivateKey(seed)
+        const parts = [key.sign(message), Uint8Array.from(message), getPublicKey(seed)]
+        const changed = parts[part]!
+        if (changed.length > 0) changed[at % changed.length]! ^= mask
+        const [signature, said, by] = parts as [Uint8Array, Uint8Array, Uint8Array]
+        expect(verifyEd25519(signature, said, by)).toBe(strictly(signature, said, by))
+      }),
+      { numRuns: 150 },
+    )
+  })
+
+  // The equation holds after the cofactor is cleared: noble takes it, OpenSSL does not.
+  test('an R with a torsion component is judged by noble', () => {
+    const torsion = Point.fromHex('26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05')
+    const seed = new Uint8Array(32).fill(9)
+    const { scalar, pointBytes } = utils.getExtendedPublicKey(seed)
+    const message = Buffer.from('message')
+    const R = Point.BASE.multiply(1234567n).add(torsion).toBytes()
+    const order = Point.CURVE().n
+    const digest = hash(Buffer.concat([R, pointBytes, message])).toReversed()
+    const S = (1234567n + BigInt(`0x${Buffer.from(digest).toString('hex')}`) * scalar) % order
+    const tail = Buffer.from(S.toString(16).padStart(64, '0'), 'hex').reverse()
+    const signature = Buffer.concat([R, tail])
+    expect(isAdmissibleEd25519(pointBytes)).toBe(true)
+    expect(strictly(signature, message, pointBytes)).toBe(true)
+    expect(verifyEd25519(signature, message, pointBytes)).toBe(true)
+    // The same S in its other form, which an OpenSSL that forgot to look would take.
+    const other = Buffer.from((S + order).toString(16).padStart(64, '0'), 'hex').reverse()
+    expect(verifyEd25519(Buffer.concat([R, other]), message, pointBytes)).toBe(false)
   })
 })
 
