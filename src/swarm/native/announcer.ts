@@ -1,30 +1,50 @@
 /**
- * Tells peers of our new pieces: soon, but many in one write. What is new goes along with whatever a peer is written anyway, and
- * after a pause on its own, so that fifty peers and a thousand pieces are not fifty thousand packets. The pause is the longer the more
- * there are to tell: a news of one piece costs each of them a wake-up.
+ * Tells peers of our new pieces: soon, but many in one write. What is new goes along with whatever a peer is written anyway, and on its own
+ * at once as long as that is rare, else after a pause, so that fifty peers and a thousand pieces are not fifty thousand packets: a news of one
+ * piece costs each of them a wake-up.
+ *
+ * On its own goes only what is news to somebody: that few have a piece that he lacks, and we are one of them. Where a thin line lets pieces in one
+ * by one, twenty neighbours would else tell each other of each of them, nineteen times twenty, and do little else. The rest is told by `tell`,
+ * which the swarm's clock calls each second.
  */
+import type { Bitfield } from '../../core/bitfield.ts'
 import { second } from '../../core/units.ts'
 import type { Peer } from './peer.ts'
 
-const shortestPauseMs = 25
 const longestPauseMs = 250
-/** So many packets a second are sent for news only. */
+/** So many packets a second are sent for news only, */
 const packetsPerSecond = 200
+/** and so many in one go after a time without. */
+const burstPackets = 100
+/** Who lacks a piece that so many others have does not wait for one more. */
+const enough = 4
 
-type Crowd = Iterable<Peer> & { readonly size: number }
+type Listener = Pick<Peer, 'told' | 'has'> & { readonly connection: { readonly out: { have(piece: number): void } } }
+
+export interface AnnouncerParts {
+  readonly peers: Iterable<Listener>
+  /** What we have; a live view. */
+  readonly have: Pick<Bitfield, 'complete'>
+  /** Connected peers that have the piece, apart from seeds. */
+  readonly availability: (piece: number) => number
+  /** Monotonic milliseconds. */
+  readonly now: () => number
+}
 
 export class Announcer {
-  readonly #peers: Crowd
+  readonly #parts: AnnouncerParts
   /** Pieces in the order in which they came; grows to the pieces of the artifact. */
   readonly #log: number[] = []
   #timer: NodeJS.Timeout | undefined
+  /** Until then the packets that were sent have used up what may be sent. */
+  #spentUntil = 0
 
-  constructor(peers: Crowd) {
-    this.#peers = peers
+  constructor(parts: AnnouncerParts) {
+    this.#parts = parts
   }
 
   /** The peer was told everything at the start. */
-  join(peer: Peer): void {
+  join(peer: Pick<Peer, 'told'>): void {
     peer.told = this.#log.length
   }
 
@@ -32,17 +52,37 @@ export class Announcer {
     this.#log.push(piece)
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined
-      for (const peer of this.#peers) this.tell(peer)
+      this.#tellWhoWaits()
     }, this.#pauseMs())
   }
 
-  tell(peer: Peer): void {
+  tell(peer: Listener): void {
     while (peer.told < this.#log.length) peer.connection.out.have(this.#log[peer.told++]!)
   }
 
+  #tellWhoWaits(): void {
+    const { peers, now } = this.#parts
+    let packets = 0
+    for (const peer of peers) {
+      if (!this.#isWaiting(peer)) continue
+      this.tell(peer)
+      packets++
+    }
+    const burstMs = (burstPackets * second) / packetsPerSecond
+    this.#spentUntil = Math.max(this.#spentUntil, now() - burstMs) + (packets * second) / packetsPerSecond
+  }
+
+  #isWaiting({ told, has }: Listener): boolean {
+    const { have, availability } = this.#parts
+    for (let at = told; at < this.#log.length; at++) {
+      const piece = this.#log[at]!
+      if (!has.has(piece) && (have.complete || availability(piece) < enough)) return true
+    }
+    return false
+  }
+
   #pauseMs(): number {
-    const wanted = (this.#peers.size * second) / packetsPerSecond
-    return Math.max(shortestPauseMs, Math.min(wanted, longestPauseMs))
+    return Math.max(0, Math.min(this.#spentUntil - this.#parts.now(), longestPauseMs))
   }
 
   stop(): void {

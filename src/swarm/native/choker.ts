@@ -1,12 +1,12 @@
 /**
  * Who is served: a few interested peers at a time, so that each gets pieces fast enough to pass them on; the others take turns. Pure.
  *
- * No tit for tat: the nodes of a site work for the same goal. A peer that has been served for a turn gives its slot to the one that has
- * waited longest, when somebody waits.
+ * No tit for tat: the nodes of a site work for the same goal. When somebody waits who has waited longest gets the slot of a peer that wants nothing,
+ * or else that has been served for a turn. As long as nobody waits all keep their slots, for the next piece that they want.
  */
 import { second } from '../../core/units.ts'
 
-export const uploadSlots = 16
+export const uploadSlots = 32
 export const turnMs = 10 * second
 
 export interface Customer {
@@ -23,19 +23,15 @@ export interface Verdict<Peer> {
 
 export function judge<Peer extends Customer>(peers: Iterable<Peer>, now: number, slots = uploadSlots): Verdict<Peer> {
   const served: Peer[] = []
+  const idle: Peer[] = []
   const waiting: Peer[] = []
-  const choke: Peer[] = []
   for (const peer of peers) {
-    if (peer.choked) {
-      if (peer.interested) waiting.push(peer)
-    } else if (peer.interested) served.push(peer)
-    else choke.push(peer)
+    if (!peer.choked) (peer.interested ? served : idle).push(peer)
+    else if (peer.interested) waiting.push(peer)
   }
   const byAge = (a: Customer, b: Customer) => a.since - b.since
-  waiting.sort(byAge)
-  const free = Math.max(0, slots - served.length)
-  const surplus = waiting.length - free
   const done = served.filter(peer => now - peer.since >= turnMs).sort(byAge)
-  choke.push(...done.slice(0, Math.max(0, surplus)))
-  return { choke, unchoke: waiting.slice(0, free + Math.min(done.length, Math.max(0, surplus))) }
+  const free = Math.max(0, slots - served.length - idle.length)
+  const choke = [...idle, ...done].slice(0, Math.max(0, waiting.length - free))
+  return { choke, unchoke: waiting.sort(byAge).slice(0, free + choke.length) }
 }

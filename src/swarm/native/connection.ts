@@ -20,7 +20,7 @@ const backlogLimitBytes = MiB
 export interface ConnectionEvents {
   /** @throws WireError when the message is out of place: the connection closes. */
   onMessage(message: Message): void
-  /** All messages of a chunk were handed on; what is said now leaves with the answers. */
+  /** All messages of a chunk were handed on, one at least; what is said now leaves with the answers. */
   onTurn(): void
   /** The socket takes blocks again. */
   onDrain(): void
@@ -35,6 +35,8 @@ export class Connection {
   readonly #now: () => number
   #flushing: NodeJS.Immediate | undefined
   #inTurn = false
+  /** Messages were handed on in this turn. */
+  #heard = false
   #closed = false
   #backlogSince: number | undefined
   /** Monotonic milliseconds of the last byte in, and of the last write out. */
@@ -47,7 +49,7 @@ export class Connection {
     this.#events = events
     this.#now = now
     this.heardAt = this.saidAt = now()
-    this.#decoder = new FrameDecoder(pieces, message => events.onMessage(message), memory)
+    this.#decoder = new FrameDecoder(pieces, message => this.#hand(message), memory)
     wire.onBytes = chunk => this.receive(chunk)
     wire.into = () => this.#decoder.into()
     wire.onArrived = count => this.#turn(() => this.#decoder.arrived(count))
@@ -135,9 +137,11 @@ export class Connection {
     if (this.#closed) return
     this.heardAt = this.#now()
     this.#inTurn = true
+    this.#heard = false
     try {
       decode()
-      if (!this.#closed) this.#events.onTurn()
+      // A part of a block changes nothing, and most of what a busy cable brings is one.
+      if (this.#heard && !this.#closed) this.#events.onTurn()
     } catch (error) {
       // Not only WireError: whatever a stranger's bytes bring about ends this connection, never the process.
       this.close(String(error))
@@ -145,6 +149,11 @@ export class Connection {
       this.#inTurn = false
     }
     this.flush()
+  }
+
+  #hand(message: Message): void {
+    this.#heard = true
+    this.#events.onMessage(message)
   }
 
   #write(bytes: Uint8Array, onWritten?: () => void): void {

@@ -98,7 +98,7 @@ export class Download {
         this.#waitForLimit(peer)
         return
       }
-      const block = this.picker.next(peer, peer.pipeline.blockBytes(now), now, grants)
+      const block = this.picker.next(peer, peer.pipeline.blockBytes(), now, grants)
       if (!block) {
         this.#hungry.add(peer)
         this.#endGame ??= setTimeout(() => this.#lookAgain(), overdueMs)
@@ -167,11 +167,7 @@ export class Download {
     const partial = this.picker.started.get(piece)
     if (partial && !this.#judged.has(partial)) this.#withdraw(piece, () => true)
     this.picker.stored(piece)
-    for (const peer of this.#parts.peers) {
-      if (!peer.has.has(piece)) continue
-      peer.wanted--
-      peer.declare()
-    }
+    for (const peer of this.#parts.peers) if (peer.has.has(piece)) peer.wanted--
     if (this.#parts.store.have.complete) this.#letGo()
   }
 

@@ -19,6 +19,7 @@ import {
   receiptId,
 } from './extension.ts'
 import type { Handshake } from './handshake.ts'
+import { Interest } from './interest.ts'
 import type { LineWindow } from './line-window.ts'
 import { largestBlockBytes, type Message, standardBlockBytes, WireError } from './message.ts'
 import type { Block, PartialPiece } from './partial-piece.ts'
@@ -99,9 +100,9 @@ export class Peer implements Asker, Customer, Requester, Standing, Taker {
   counted = true
   /** Pieces it has that we lack. */
   wanted = 0
-  /** It chokes us; we have told it that we are interested. */
+  readonly #interest: Interest
+  /** It chokes us. */
   choking = true
-  declared = false
   /** It wants something of us; we choke it; since when. */
   interested = false
   choked = true
@@ -133,6 +134,7 @@ export class Peer implements Asker, Customer, Requester, Standing, Taker {
     this.extended = handshake.extended
     this.#client = clientOf(handshake.peerId)
     this.#layout = layout
+    this.#interest = new Interest(parts.tuning.interestMs)
     this.#now = now
     this.#events = events
     this.#strikes = parts.strikes
@@ -192,11 +194,14 @@ export class Peer implements Asker, Customer, Requester, Standing, Taker {
     this.connection.out.block('cancel', block.piece, block.begin, block.length)
   }
 
-  /** Say whether we want anything of it, when that has changed. */
-  declare(): void {
-    if (this.declared === this.wanted > 0) return
-    this.declared = !this.declared
-    this.connection.out.bare(this.declared ? 'interested' : 'notInterested')
+  /** Say that we want something of it, when that is news. */
+  declareInterest(): void {
+    if (this.#interest.begins(this.wanted, this.#now())) this.connection.out.bare('interested')
+  }
+
+  /** As `Interest.ends`. */
+  settleInterest(now: number, forGood: boolean): void {
+    if (this.#interest.ends(this.wanted, now, forGood)) this.connection.out.bare('notInterested')
   }
 
   /** Tell it what has arrived of what it sends, when it is time. */

@@ -29,8 +29,10 @@ const firstWindowBytes = 512 * KiB
 /** On top of the round trip: what a busy event loop at either end may take. */
 const slackMs = 200
 /** A block should not occupy a slow peer longer than this, or it cannot be asked for anything else. */
-const blockMs = 100
+const blockMs = 500
 const lapsedKept = 512
+/** So many bytes of the latest answers tell how fast a peer serves. */
+const servedMemoryBytes = 512 * KiB
 /** Of the latest answer in the typical time of one. */
 const freshness = 1 / 8
 /** Of the window. */
@@ -58,6 +60,9 @@ export class Pipeline {
   #waitingSince = 0
   #lapses = 0
   #answered = false
+  /** Of the latest answers, fading; and how long each was waited for, since it was asked for or the one before it came. */
+  #servedBytes = 0
+  #servedMs = 0
   /** Of all peers together. */
   readonly #line: LineWindow
 
@@ -105,11 +110,13 @@ export class Pipeline {
     return Math.min(this.#window(now) - this.outstanding, this.#line.room(now))
   }
 
-  /** Bytes that the next request may name: whole units. */
-  blockBytes(now: number): number {
+  /**
+   * Bytes that the next request may name: whole units. By how fast the peer serves while it is asked for something, not by how much it brings: of
+   * twenty neighbours that share what a thin line lets in none brings much, and each of their answers costs both sides the same, large or small.
+   */
+  blockBytes(): number {
     if (this.snubbed || !this.#answered) return unitBytes
-    const rate = this.rate.at(now) ?? Infinity
-    const wanted = Math.min(this.blockLimit, (rate * blockMs) / second, this.#line.room(now))
+    const wanted = Math.min(this.blockLimit, (this.#servedBytes * blockMs) / this.#servedMs)
     return Math.max(1, Math.floor(wanted / unitBytes)) * unitBytes
   }
 
@@ -141,12 +148,19 @@ export class Pipeline {
     if (!request) return undefined
     this.#line.arrived(length, now)
     this.rate.add(length, now)
+    this.#served(length, now - Math.max(request.at, this.#waitingSince))
     this.#answered = true
     this.#lapses = 0
     this.#waitingSince = now
     this.#answerMs += (now - request.at - this.#answerMs) * freshness
     if (this.#probe?.request === request) this.#roundTripMs = now - this.#probe.at
     return request
+  }
+
+  #served(bytes: number, ms: number): void {
+    const kept = 1 - Math.min(1, bytes / servedMemoryBytes)
+    this.#servedBytes = this.#servedBytes * kept + bytes
+    this.#servedMs = this.#servedMs * kept + ms
   }
 
   /** The request that a reject names, now done. */

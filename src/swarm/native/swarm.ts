@@ -112,7 +112,12 @@ export class NativeSwarm implements Swarm, PeerEvents {
       availability: piece => this.#download.picker.order.availability(piece),
       random: parts.random,
     })
-    this.#announcer = new Announcer(this.#roster)
+    this.#announcer = new Announcer({
+      peers: this.#roster,
+      have: store.have,
+      availability: piece => this.#download.picker.order.availability(piece),
+      now,
+    })
     this.#completion = new Completion(store)
     this.#unlisten = store.onPiece(piece => this.#stored(piece))
     this.#pace = new Pace(tuning, now, () => this.#look())
@@ -203,7 +208,7 @@ export class NativeSwarm implements Swarm, PeerEvents {
 
   onTurn(peer: Peer): void {
     this.#pace.stir()
-    peer.declare()
+    peer.declareInterest()
     this.#download.fill(peer)
     if (peer.connection.talking) this.#announcer.tell(peer)
     if (this.#unjudged) this.#giveSlots()
@@ -313,8 +318,11 @@ export class NativeSwarm implements Swarm, PeerEvents {
     else if (now - (connection.backlogSince ?? now) > tuning.stuckMs) connection.close('takes nothing')
     else if (peer.pipeline.lapses >= tuning.lapses) connection.close('too slow')
     else if (now - connection.saidAt > tuning.keepAliveMs) connection.out.keepAlive()
+    if (connection.closed) return
+    peer.settleInterest(now, this.#parts.store.have.complete)
+    this.#announcer.tell(peer)
     // What came last may have been too little for a receipt, and its sender may wait for one.
-    if (!connection.closed) peer.acknowledge()
+    peer.acknowledge()
   }
 
   #fail(error: unknown): void {

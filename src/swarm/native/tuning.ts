@@ -13,6 +13,8 @@ export interface Tuning {
   readonly keepAliveMs: number
   /** A peer that takes nothing of what is sent to it for so long is dropped. */
   readonly stuckMs: number
+  /** A peer of which nothing was wanted for so long is told so. */
+  readonly interestMs: number
   /** How often all the above is looked at; and how often in a swarm where nothing has happened for `calmAfterMs`, the many that only wait. */
   readonly tickMs: number
   readonly calmTickMs: number
@@ -33,6 +35,7 @@ export const defaultTuning: Tuning = {
   silenceMs: 3 * minute,
   keepAliveMs: minute,
   stuckMs: minute,
+  interestMs: 10 * second,
   tickMs: second,
   calmTickMs: 15 * second,
   calmAfterMs: 30 * second,

@@ -13,7 +13,7 @@ test('never more than the slots at a time, whatever has been and whoever comes',
     for (const now of [0, turnMs]) {
       const peers = [
         ...Array.from({ length: served }, () => customer(true, false)),
-        ...Array.from({ length: 30 }, () => customer(true, true)),
+        ...Array.from({ length: 2 * uploadSlots }, () => customer(true, true)),
       ]
       const { choke, unchoke } = judge(peers, now)
       expect(served - choke.length + unchoke.length).toBe(uploadSlots)
@@ -31,8 +31,11 @@ test('after a turn the longest served gives way to the longest waiting, and only
   })
 })
 
-test('who wants nothing more gives its slot back', () => {
+test('who wants nothing more gives its slot back, first of all, and only when somebody waits', () => {
   const idle = customer(false, false)
+  const served = customer(true, false)
   const next = customer(true, true)
-  expect(judge([idle, next], 0, 1)).toEqual({ choke: [idle], unchoke: [next] })
+  expect(judge([idle, served], turnMs, 2)).toEqual({ choke: [], unchoke: [] })
+  expect(judge([idle, served, next], turnMs, 2)).toEqual({ choke: [idle], unchoke: [next] })
+  expect(judge([idle, next], 0, 2)).toEqual({ choke: [], unchoke: [next] })
 })

@@ -1,5 +1,6 @@
 /** What the engine says on the wire, to a peer made of a bare socket. */
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { setTimeout as delay } from 'node:timers/promises'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { KiB, MiB } from '../../../src/core/units.ts'
 import { startNativeEngine } from '../../../src/swarm/native/engine.ts'
 import type { Tuning } from '../../../src/swarm/native/tuning.ts'
@@ -123,7 +124,8 @@ describe('what we have', () => {
     await eventually(() => expect(member.swarm.peers()).toMatchObject([{ pieces: 2 }]))
   })
 
-  test('interest is withdrawn when there is nothing left to want', async () => {
+  test('interest is withdrawn when there has been nothing to want for a while', async () => {
+    tuning = { interestMs: 50, tickMs: 20 }
     const fixture = makeArtifact()
     const member = await lab.member(fixture, 'none')
     const peer = await lab.dial(member.address)
@@ -133,6 +135,46 @@ describe('what we have', () => {
     await member.store.put(0, fixture.content.subarray(0, fixture.artifact.pieceLength))
     await peer.take(3)
     expect((await peer.take(message.have)).readUInt32BE(0)).toBe(0)
+  })
+
+  test('interest is not withdrawn between two pieces, but at once behind the last', async () => {
+    tuning = { tickMs: 20 }
+    const fixture = makeArtifact({ length: 3 * 64 * KiB, pieceLength: 64 * KiB })
+    const member = await lab.member(fixture, 'none')
+    const peer = await lab.dial(member.address)
+    peer.sendHandshake(fixture.artifact.infohash)
+    for (const piece of [0, 1, 2]) {
+      peer.send(message.have, piece)
+      await aWhile()
+      await member.store.put(piece, fixture.content.subarray(piece * 64 * KiB, (piece + 1) * 64 * KiB))
+      await aWhile()
+    }
+    await peer.take(message.interested)
+    await peer.take(3)
+    const said = peer.frames.map(({ id }) => id)
+    expect(said.filter(id => id === message.interested || id === 3)).toEqual([])
+  })
+
+  test('a part of a block is no news: nothing is looked at until it is whole', async () => {
+    const fixture = makeArtifact({ length: 16 * KiB, pieceLength: 16 * KiB })
+    const member = await lab.member(fixture, 'none')
+    const peer = await lab.dial(member.address)
+    peer.sendHandshake(fixture.artifact.infohash, undefined, fastOnly)
+    peer.send(haveAll)
+    peer.send(message.unchoke)
+    await peer.take(message.request)
+    const turns = vi.spyOn(member.swarm as unknown as { onTurn(): void }, 'onTurn')
+    const frame = Buffer.alloc(13 + 16 * KiB)
+    frame.writeUInt32BE(frame.length - 4)
+    frame[4] = message.piece
+    fixture.content.copy(frame, 13)
+    for (let at = 0; at < frame.length; at += KiB) {
+      expect(turns).not.toHaveBeenCalled()
+      peer.write(frame.subarray(at, at + KiB))
+      await delay(2)
+    }
+    await member.swarm.completed()
+    expect(turns).toHaveBeenCalledOnce()
   })
 })
 
