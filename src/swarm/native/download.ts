@@ -98,7 +98,7 @@ export class Download {
         this.#waitForLimit(peer)
         return
       }
-      const block = this.picker.next(peer, peer.pipeline.blockBytes(), now, grants)
+      const block = this.picker.next(peer, peer.pipeline.blockBytes(now), now, grants)
       if (!block) {
         this.#hungry.add(peer)
         this.#endGame ??= setTimeout(() => this.#lookAgain(), overdueMs)

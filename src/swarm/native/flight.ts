@@ -67,6 +67,11 @@ export class Flight<Peer> {
     return track.proven && !late ? room : Math.min(room, firstBytes - track.unreceipted)
   }
 
+  /** Something is under way. */
+  get busy(): boolean {
+    return this.#window.underWay(this.#now()) > 0
+  }
+
   sent(peer: Peer, bytes: number): void {
     const track = this.#tracks.get(peer)
     if (!track) return

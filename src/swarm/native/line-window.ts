@@ -40,8 +40,13 @@ export class LineWindow {
 
   /** Bytes that may be begun now; 0 or less: none. @param share Of the window: for what can wait, to leave room for what cannot. */
   room(now: number, share = 1): number {
+    return this.#allowed(now) * share - this.underWay(now)
+  }
+
+  /** Bytes that were begun and have neither arrived nor become stale. */
+  underWay(now: number): number {
     this.#turn(now)
-    return this.#allowed(now) * share - this.#young.reduce((sum, bytes) => sum + bytes, 0)
+    return this.#young.reduce((sum, bytes) => sum + bytes, 0)
   }
 
   begin(bytes: number, now: number): void {

@@ -29,7 +29,7 @@ const firstWindowBytes = 512 * KiB
 /** On top of the round trip: what a busy event loop at either end may take. */
 const slackMs = 200
 /** A block should not occupy a slow peer longer than this, or it cannot be asked for anything else. */
-const blockMs = 500
+const blockMs = 250
 const lapsedKept = 512
 /** So many bytes of the latest answers tell how fast a peer serves. */
 const servedMemoryBytes = 512 * KiB
@@ -113,10 +113,12 @@ export class Pipeline {
   /**
    * Bytes that the next request may name: whole units. By how fast the peer serves while it is asked for something, not by how much it brings: of
    * twenty neighbours that share what a thin line lets in none brings much, and each of their answers costs both sides the same, large or small.
+   * An answer that does not come tells of it, too.
    */
-  blockBytes(): number {
+  blockBytes(now: number): number {
     if (this.snubbed || !this.#answered) return unitBytes
-    const wanted = Math.min(this.blockLimit, (this.#servedBytes * blockMs) / this.#servedMs)
+    const waitingMs = this.#live > 0 ? now - this.#waitingSince : 0
+    const wanted = Math.min(this.blockLimit, (this.#servedBytes * blockMs) / (this.#servedMs + waitingMs))
     return Math.max(1, Math.floor(wanted / unitBytes)) * unitBytes
   }
 

@@ -201,6 +201,12 @@ export class Uploads {
     return this.flight.room(peer, spare ? spareShare : 1)
   }
 
+  /** May the block follow `sum` bytes of this turn? A large one goes alone where there is not room for all of it. */
+  #fits(peer: Requester, block: Block, sum: number): boolean {
+    const room = this.#room(peer, block) - sum
+    return room >= block.length || (room > 0 && sum === 0 && !this.flight.busy)
+  }
+
   /** Peers that have the piece, and one more when another peer is about to have it from here. */
   #spread(piece: number, peer: Requester): number {
     const carrier = this.#carrier(piece)
@@ -244,7 +250,7 @@ export class Uploads {
     let sum = 0
     for (const block of queue) {
       if (sum >= turnBytes) break
-      if (sum >= this.#room(peer, block)) {
+      if (!this.#fits(peer, block, sum)) {
         this.#crowded = true
         break
       }

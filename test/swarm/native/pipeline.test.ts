@@ -28,7 +28,7 @@ function answered(pipeline: Pipeline): Pipeline {
 function fill(pipeline: Pipeline, now: number, from = 0): { piece: number; begin: number; length: number }[] {
   const blocks = []
   for (let piece = from; pipeline.room(now) > 0; piece++) {
-    const block = { piece, begin: 0, length: pipeline.blockBytes() }
+    const block = { piece, begin: 0, length: pipeline.blockBytes(now) }
     pipeline.add(partial, block, now)
     blocks.push(block)
   }
@@ -89,11 +89,11 @@ test('never more than the peer keeps queued, nor than 500 blocks', () => {
 test('large blocks for a peer that brings little, but what it brings at once', () => {
   const pipeline = answered(pipelineOf(500, 256 * KiB))
   for (let now = second; now < 20 * second; now += second) {
-    const block = { piece: now, begin: 0, length: pipeline.blockBytes() }
+    const block = { piece: now, begin: 0, length: pipeline.blockBytes(now) }
     pipeline.add(partial, block, now)
     pipeline.answered(now, 0, block.length, now + 20)
   }
-  expect(pipeline.blockBytes()).toBe(256 * KiB)
+  expect(pipeline.blockBytes(20 * second)).toBe(256 * KiB)
 })
 
 test('a peer whose cable becomes slow is asked for small blocks after the first that was late', () => {
@@ -103,16 +103,18 @@ test('a peer whose cable becomes slow is asked for small blocks after the first 
     pipeline.answered(piece, 0, 256 * KiB, piece * 100 + 20)
   }
   pipeline.add(partial, { piece: 20, begin: 0, length: 256 * KiB }, 2000)
+  expect(pipeline.blockBytes(2000)).toBe(256 * KiB)
+  expect(pipeline.blockBytes(2000 + second)).toBeLessThan(160 * KiB) // already while it is waited for
   pipeline.answered(20, 0, 256 * KiB, 2000 + 2 * second)
-  expect(pipeline.blockBytes()).toBeLessThan(128 * KiB)
+  expect(pipeline.blockBytes(4 * second)).toBeLessThan(64 * KiB)
 })
 
 test('large blocks for a fast peer, small ones for a slow one', () => {
   const [fast, slow] = [pipelineOf(500, 128 * KiB), pipelineOf(500, 128 * KiB)]
   run(fast, 50 * MiB, 1, 2)
   run(slow, 100 * KiB, 1, 8)
-  expect(fast.blockBytes()).toBe(128 * KiB)
-  expect(slow.blockBytes()).toBe(3 * unitBytes) // half a second of it
+  expect(fast.blockBytes(2 * second)).toBe(128 * KiB)
+  expect(slow.blockBytes(8 * second)).toBeLessThan(2 * unitBytes)
 })
 
 test('no answer for too long: everything lapses, and one small request is left to show life with', () => {

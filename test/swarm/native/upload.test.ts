@@ -116,6 +116,22 @@ describe('uploads', () => {
     await expect.poll(() => greedy.served.length).toBe(60)
   })
 
+  test('a block for which there is not room goes alone, and no other behind it until it has arrived', async () => {
+    const { uploads, peer } = lab()
+    await settled()
+    const peers = [peer(), peer(), peer()]
+    for (const each of peers) {
+      uploads.flight.track(each, 0)
+      uploads.request(each, { piece: 0, begin: 0, length: 256 * KiB })
+    }
+    for (let sent = 1; sent <= 3; sent++) {
+      uploads.pump()
+      await settled()
+      expect(peers.flatMap(each => each.served)).toHaveLength(sent)
+      for (const each of peers) if (each.served.length > 0) uploads.flight.receipt(each, 256 * KiB)
+    }
+  })
+
   test('where the cable carries no more, a piece that only this node has leaves it whole before anybody gets it twice', async () => {
     const { uploads, peer } = lab()
     await settled()
