@@ -48,7 +48,9 @@ export class SoakSite {
     const program = (await compile(join(home, 'built')))('bin/sigmeshd.ts')
     const origin = startDaemon(['origin', '--config', config], join(home, 'origin.log'), {}, program)
     started.push(origin)
-    const line = await openWanLink({ target: { host: '127.0.0.1', port }, fate })
+    // Who joins is a person, and tries again. From then on nobody looks after the nodes.
+    let joined = false
+    const line = await openWanLink({ target: { host: '127.0.0.1', port }, fate: () => (joined ? fate() : undefined) })
     started.push(line)
     const enroll = ['enroll', '--site', 'branch', '--uses', `${options.nodes}`, '--config', config, '--url', line.url]
     const token = (await sigmesh(enroll, signal)).trim()
@@ -59,6 +61,7 @@ export class SoakSite {
       started.push(node)
       nodes.push(node)
     }
+    joined = true
     await Promise.all(nodes.map(node => node.start(signal)))
     return new SoakSite(options, origin, line, nodes)
   }
