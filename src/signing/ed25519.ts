@@ -42,7 +42,7 @@ function admitted(publicKey: Uint8Array): KeyObject | undefined {
   const x = Buffer.from(publicKey).toString('base64url')
   const known = keys.get(x)
   if (known !== undefined) return known ?? undefined
-  if (keys.size >= mostKnown) keys.clear()
+  if (keys.size >= mostKnown) keys.delete(keys.keys().next().value!)
   const key = isInPrimeOrderGroup(publicKey)
     ? createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x }, format: 'jwk' })
     : null

@@ -1,8 +1,8 @@
 /** The edge cases of Ed25519, by the vectors of others: the strict rule, and the check at enrolment that goes beyond it. */
 import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
-import { getPublicKey, hash, Point, utils, verify } from '@noble/ed25519'
+import { getPublicKey, hash, hashes, Point, utils, verify } from '@noble/ed25519'
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { parseP256, verifyP256 } from '../../src/signing/ecdsa-p256.ts'
 import { isAdmissibleEd25519, verifyEd25519 } from '../../src/signing/ed25519.ts'
 import { PrivateKey } from '../../src/signing/private-key.ts'
@@ -76,6 +76,18 @@ describe("OpenSSL may say yes, and no is noble's word", () => {
       }),
       { numRuns: 150 },
     )
+  })
+
+  test('what plainly holds is not asked of noble, and what does not is', () => {
+    const key = new PrivateKey(new Uint8Array(32).fill(5))
+    const message = Buffer.from('message')
+    const [signature, bytes] = [key.sign(message), getPublicKey(new Uint8Array(32).fill(5))]
+    const asked = vi.spyOn(hashes as { sha512(message: Uint8Array): Uint8Array }, 'sha512')
+    onTestFinished(() => asked.mockRestore())
+    expect(verifyEd25519(signature, message, bytes)).toBe(true)
+    expect(asked).not.toHaveBeenCalled()
+    expect(verifyEd25519(signature, Buffer.from('massage'), bytes)).toBe(false)
+    expect(asked).toHaveBeenCalled()
   })
 
   // The equation holds after the cofactor is cleared: noble takes it, OpenSSL does not.

@@ -12,7 +12,7 @@ import { second } from '../../core/units.ts'
 import type { Peer } from './peer.ts'
 
 const longestPauseMs = 250
-/** So many packets a second are sent for news only, */
+/** So many packets a second are sent for news only, to fifty peers or fewer, */
 const packetsPerSecond = 200
 /** and so many in one go after a time without. */
 const burstPackets = 100
@@ -69,7 +69,8 @@ export class Announcer {
       packets++
     }
     const burstMs = (burstPackets * second) / packetsPerSecond
-    this.#spentUntil = Math.max(this.#spentUntil, now() - burstMs) + (packets * second) / packetsPerSecond
+    const spent = Math.max(this.#spentUntil, now() - burstMs) + (packets * second) / packetsPerSecond
+    this.#spentUntil = Math.min(spent, now() + longestPauseMs)
   }
 
   #isWaiting({ told, has }: Listener): boolean {

@@ -20,7 +20,7 @@ const backlogLimitBytes = MiB
 export interface ConnectionEvents {
   /** @throws WireError when the message is out of place: the connection closes. */
   onMessage(message: Message): void
-  /** All messages of a chunk were handed on, one at least; what is said now leaves with the answers. */
+  /** All messages of a chunk were handed on, one at least that is more than a keep-alive; what is said now leaves with the answers. */
   onTurn(): void
   /** The socket takes blocks again. */
   onDrain(): void
@@ -152,7 +152,7 @@ export class Connection {
   }
 
   #hand(message: Message): void {
-    this.#heard = true
+    if (message.type !== 'keepAlive') this.#heard = true
     this.#events.onMessage(message)
   }
 

@@ -35,6 +35,8 @@ export interface DownloadParts {
   readonly limiter: Limiter
   readonly random: () => number
   readonly now: () => number
+  /** There is something to ask a peer for; it may be late with it. */
+  readonly onWanting: () => void
   /** `host` brought a bad piece. */
   readonly onStrike: (host: string) => void
   /** The store cannot be written. */
@@ -91,6 +93,7 @@ export class Download {
     const now = this.#parts.now()
     // Requests go out several at a time: one write for them, and one read at the other end.
     if (!peer.pipeline.hungry(now)) return
+    this.#parts.onWanting()
     const grants = () => grantsFor(peer, this.#parts.peers, this.#experience())
     const { limiter } = this.#parts
     while (peer.pipeline.room(now) > 0) {

@@ -67,9 +67,15 @@ export class Flight<Peer> {
     return track.proven && !late ? room : Math.min(room, firstBytes - track.unreceipted)
   }
 
-  /** Something is under way. */
-  get busy(): boolean {
-    return this.#window.underWay(this.#now()) > 0
+  /**
+   * Whether the cable has room for so many bytes to the peer, or nothing at all on it: a large block that goes where there is room for a part of it
+   * only would have everything behind it wait.
+   */
+  carries(peer: Peer, bytes: number, share: number): boolean {
+    const track = this.#tracks.get(peer)
+    const now = this.#now()
+    if (!track || this.#window.underWay(now) === 0) return true
+    return bytes <= this.#window.room(now, isLate(track, now) ? share * lateShare : share)
   }
 
   sent(peer: Peer, bytes: number): void {

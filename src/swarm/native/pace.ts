@@ -10,6 +10,7 @@ export class Pace {
   readonly #look: () => void
   #stirredAt: number
   #calm = false
+  #stopped = false
   #timer: NodeJS.Timeout
 
   /** @param now Monotonic milliseconds. @param look Is called at each tick, until `stop`. */
@@ -27,7 +28,9 @@ export class Pace {
     if (this.#calm) this.#change(false)
   }
 
+  /** Final: what ends with the swarm still stirs it. */
   stop(): void {
+    this.#stopped = true
     clearInterval(this.#timer)
   }
 
@@ -39,6 +42,7 @@ export class Pace {
   }
 
   #change(calm: boolean): void {
+    if (this.#stopped) return
     this.#calm = calm
     clearInterval(this.#timer)
     this.#timer = this.#tick(calm ? this.#tuning.calmTickMs : this.#tuning.tickMs)

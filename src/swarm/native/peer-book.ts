@@ -67,6 +67,12 @@ export class PeerBook {
     return undefined
   }
 
+  /** Somebody who was dialled in vain will be dialled again. */
+  get retrying(): boolean {
+    for (const { busy, failures } of this.#candidates.values()) if (!busy && failures > 0) return true
+    return false
+  }
+
   /** The dial, or the connection before it was of any use, came to nothing. */
   failed({ host, port }: PeerAddress, now: number): void {
     const candidate = this.#candidates.get(keyOf(host, port))

@@ -97,6 +97,7 @@ export class NativeSwarm implements Swarm, PeerEvents {
       limiter: parts.limits.lan_down,
       random: parts.random,
       now,
+      onWanting: () => this.#pace.stir(),
       onStrike: host => this.#strike(host),
       onFault: error => this.#fail(error),
     })
@@ -309,6 +310,7 @@ export class NativeSwarm implements Swarm, PeerEvents {
     this.#uploads.pump()
     for (const peer of [...this.#roster]) this.#check(peer, now)
     this.#dialer.tick()
+    if (this.#book.retrying) this.#pace.stir()
   }
 
   #check(peer: Peer, now: number): void {

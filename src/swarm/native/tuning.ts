@@ -35,7 +35,7 @@ export const defaultTuning: Tuning = {
   silenceMs: 3 * minute,
   keepAliveMs: minute,
   stuckMs: minute,
-  interestMs: 10 * second,
+  interestMs: 5 * second,
   tickMs: second,
   calmTickMs: 15 * second,
   calmAfterMs: 30 * second,

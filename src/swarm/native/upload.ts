@@ -31,6 +31,8 @@ const carrierMs = 5 * second
 const carriedMs = 20 * second
 const carriedBytesPerSecond = 64 * KiB
 const restedMs = minute
+/** So long a block waits until there is room for all of it. */
+const squeezedMs = second
 /** So far ahead is looked for what should go first. */
 const lookAhead = 64
 /** All turns of one `pump`: then what has arrived meanwhile is looked at. */
@@ -86,6 +88,8 @@ export class Uploads {
   readonly #carriedMs: number
   /** In the order of their turns. */
   readonly #queues = new Map<Requester, Block[]>()
+  /** Since when a peer's next block has waited for room for all of it. */
+  readonly #squeezed = new Map<Requester, number>()
   /** Peers whose next block is being read. */
   readonly #loading = new Set<Requester>()
   /** Payload sent. */
@@ -143,6 +147,7 @@ export class Uploads {
   /** The peer is gone. */
   forget(peer: Requester): void {
     this.#queues.delete(peer)
+    this.#squeezed.delete(peer)
     for (const piece of this.#outings.keys()) this.#ended(peer, piece)
     this.flight.gone(peer)
   }
@@ -195,16 +200,17 @@ export class Uploads {
     for (const [peer, queue] of turns) this.#queues.set(peer, queue)
   }
 
-  /** Bytes that may be sent for this block. What somebody else passes on, too, only keeps a cable from being idle. */
-  #room(peer: Requester, { piece }: Block): number {
-    const spare = this.#choosing && this.#spread(piece, peer) > 0
-    return this.flight.room(peer, spare ? spareShare : 1)
-  }
-
-  /** May the block follow `sum` bytes of this turn? A large one goes alone where there is not room for all of it. */
-  #fits(peer: Requester, block: Block, sum: number): boolean {
-    const room = this.#room(peer, block) - sum
-    return room >= block.length || (room > 0 && sum === 0 && !this.flight.busy)
+  /**
+   * May the block follow `sum` bytes of this turn? What somebody else passes on, too, only keeps a cable from being idle. Where there is room for a part
+   * of it only, it waits for more, but not for long: those who ask for small blocks would always find room before it.
+   */
+  #fits(peer: Requester, { piece, length }: Block, sum: number): boolean {
+    const share = this.#choosing && this.#spread(piece, peer) > 0 ? spareShare : 1
+    if (sum >= this.flight.room(peer, share)) return false
+    if (this.flight.carries(peer, sum + length, share)) return true
+    const since = this.#squeezed.get(peer) ?? this.#now()
+    this.#squeezed.set(peer, since)
+    return sum === 0 && this.#now() - since >= squeezedMs
   }
 
   /** Peers that have the piece, and one more when another peer is about to have it from here. */
@@ -271,6 +277,7 @@ export class Uploads {
     queue.splice(0, served.length)
     this.bytesOut += sum
     if (sum > 0) this.flight.sent(peer, sum)
+    if (sum > 0) this.#squeezed.delete(peer)
     const giveBack = () => this.#cache.giveBack(lent)
     if (sum > 0) peer.sendBlocks(served, giveBack)
     else giveBack()

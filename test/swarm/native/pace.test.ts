@@ -50,9 +50,23 @@ test('what happens over and over does not put off the next look', () => {
   expect(looks).toBe(10)
 })
 
-test('stopped is stopped, busy or calm', () => {
+test.each([0, 100_000])('stopped is stopped, after %i ms, also when something happens after that', ms => {
   const { pace, during } = paced()
-  during(100_000)
+  during(ms)
   pace.stop()
+  pace.stir()
   expect(during(100_000)).toBe(0)
+  expect(vi.getTimerCount()).toBe(0)
+})
+
+test('a look may stop it', () => {
+  vi.useFakeTimers()
+  onTestFinished(() => void vi.useRealTimers())
+  const pace: Pace = new Pace(
+    { ...tuning, calmAfterMs: 0 },
+    () => Date.now(),
+    () => pace.stop(),
+  )
+  vi.advanceTimersByTime(1000)
+  expect(vi.getTimerCount()).toBe(0)
 })

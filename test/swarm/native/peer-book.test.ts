@@ -34,6 +34,20 @@ test('only addresses in our networks are ever dialled, in whatever spelling they
   ])
 })
 
+test('it says whether somebody is still to be dialled again', () => {
+  const book = bookOf()
+  book.add([at(1)], 0)
+  expect(book.retrying).toBe(false) // to be dialled, and not again
+  let now = 0
+  for (let dials = 1; dials <= 8; dials++) {
+    const address = book.next(now, none)!
+    expect(book.retrying).toBe(false) // under way
+    book.failed(address, now)
+    expect(book.retrying).toBe(dials < 8)
+    now += minute
+  }
+})
+
 test('an address that fails is tried again after a growing pause, and given up in the end', () => {
   const book = bookOf()
   book.add([at(1)], 0)

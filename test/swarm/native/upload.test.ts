@@ -122,14 +122,53 @@ describe('uploads', () => {
     const peers = [peer(), peer(), peer()]
     for (const each of peers) {
       uploads.flight.track(each, 0)
-      uploads.request(each, { piece: 0, begin: 0, length: 256 * KiB })
+      uploads.request(each, { piece: 0, begin: 0, length: 192 * KiB })
     }
     for (let sent = 1; sent <= 3; sent++) {
       uploads.pump()
       await settled()
       expect(peers.flatMap(each => each.served)).toHaveLength(sent)
-      for (const each of peers) if (each.served.length > 0) uploads.flight.receipt(each, 256 * KiB)
+      for (const each of peers) if (each.served.length > 0) uploads.flight.receipt(each, 192 * KiB)
     }
+  })
+
+  test('two who ask for small blocks of a slow cable, so that it is never empty, do not shut out one who asks for large ones', async () => {
+    const clock = { now: 0 }
+    const { uploads, peer } = lab(Infinity, () => clock.now)
+    await settled()
+    const large = peer()
+    const others = [peer(), peer()]
+    const cable: { peer: FakeRequester; length: number }[] = []
+    const got = new Map([large, ...others].map(each => [each, 0]))
+    for (const each of got.keys()) {
+      const sendBlocks = each.sendBlocks.bind(each)
+      each.sendBlocks = (served, onWritten) => {
+        sendBlocks(served, onWritten)
+        for (const { length } of served) cable.push({ peer: each, length })
+        each.drain()
+      }
+      uploads.flight.track(each, 0)
+    }
+    const pieceOf = new Map([...got.keys()].map((each, piece) => [each, piece]))
+    for (; clock.now < 40_000; clock.now += 100) {
+      for (const each of got.keys()) {
+        const length = each === large ? 256 * KiB : block
+        for (let at = uploads.waiting(each); at < 40; at++)
+          uploads.request(each, { piece: pieceOf.get(each)!, begin: 0, length })
+      }
+      uploads.pump()
+      await new Promise(setImmediate)
+      for (let left = 12_500; left > 0 && cable[0]; ) {
+        const bytes = Math.min(left, cable[0].length)
+        left -= bytes
+        cable[0].length -= bytes
+        got.set(cable[0].peer, got.get(cable[0].peer)! + bytes)
+        if (cable[0].length === 0) cable.shift()
+      }
+      for (const [each, total] of got) uploads.flight.receipt(each, total)
+    }
+    const fair = [...got.values()].reduce((sum, bytes) => sum + bytes, 0) / got.size
+    expect(got.get(large)).toBeGreaterThan(fair / 4)
   })
 
   test('where the cable carries no more, a piece that only this node has leaves it whole before anybody gets it twice', async () => {

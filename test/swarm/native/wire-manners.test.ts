@@ -1,7 +1,7 @@
 /** What the engine says on the wire, to a peer made of a bare socket. */
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { KiB, MiB } from '../../../src/core/units.ts'
+import { KiB, MiB, minute } from '../../../src/core/units.ts'
 import { startNativeEngine } from '../../../src/swarm/native/engine.ts'
 import type { Tuning } from '../../../src/swarm/native/tuning.ts'
 import { makeArtifact } from '../../support/artifact.ts'
@@ -138,7 +138,7 @@ describe('what we have', () => {
   })
 
   test('interest is not withdrawn between two pieces, but at once behind the last', async () => {
-    tuning = { tickMs: 20 }
+    tuning = { tickMs: 20, interestMs: minute }
     const fixture = makeArtifact({ length: 3 * 64 * KiB, pieceLength: 64 * KiB })
     const member = await lab.member(fixture, 'none')
     const peer = await lab.dial(member.address)
@@ -175,6 +175,21 @@ describe('what we have', () => {
     }
     await member.swarm.completed()
     expect(turns).toHaveBeenCalledOnce()
+    peer.write(Buffer.alloc(4)) // a keep-alive is none either
+    await aWhile()
+    expect(turns).toHaveBeenCalledOnce()
+  })
+
+  test('who has a piece is told that we have it by the clock, if by nothing else', async () => {
+    tuning = { tickMs: 20, interestMs: minute }
+    const fixture = makeArtifact()
+    const member = await lab.member(fixture, 'none')
+    const peer = await lab.dial(member.address)
+    peer.sendHandshake(fixture.artifact.infohash)
+    peer.send(message.bitfield, Buffer.from('8000', 'hex'))
+    await peer.take(message.interested)
+    await member.store.put(0, fixture.content.subarray(0, fixture.artifact.pieceLength))
+    expect((await peer.take(message.have)).readUInt32BE(0)).toBe(0)
   })
 })
 
@@ -305,6 +320,16 @@ describe('time', () => {
     expect(seeder.swarm.peers()).toMatchObject([{ address: { host: '127.0.0.5' } }])
     await heard
     clearInterval(beat)
+  })
+
+  test('a swarm where nothing has happened for long looks at the clock again as soon as somebody comes', async () => {
+    tuning = { silenceMs: 100, tickMs: 20, calmAfterMs: 300, calmTickMs: 10 * minute }
+    const fixture = makeArtifact()
+    const member = await lab.member(fixture, 'all')
+    await delay(500)
+    const peer = await lab.dial(member.address)
+    peer.sendHandshake(fixture.artifact.infohash)
+    await peer.closed
   })
 
   test('a handshake that does not come is not waited for', async () => {
