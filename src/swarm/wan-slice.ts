@@ -199,7 +199,9 @@ class Holder implements SeatHolder {
   /** @returns When the origin wants to hear again, in milliseconds. */
   async #renew(want: boolean, stopped: AbortSignal): Promise<number> {
     const { clock } = this.#parts
-    const early = this.#early
+    // All may have come from a neighbour since it was asked ahead: then the seat is given back, not taken.
+    if (!want) this.#early?.drop()
+    const early = want ? this.#early : undefined
     this.#early = undefined
     const answer = await (early?.take(stopped) ?? this.#question(want, stopped))
     const ageMs = early ? clock.monotonic() - early.askedAt : 0

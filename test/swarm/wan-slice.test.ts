@@ -222,6 +222,16 @@ describe('hold', () => {
 })
 
 describe('asked ahead', () => {
+  test('who has got everything since it asked ahead gives the seat back, and does not take it', async () => {
+    const { origin, holder } = await site({ stored: Array(pieces).keys(), aheadMs: 0 })
+    const seats: unknown[] = []
+    while (origin.heard.at(-1)?.want !== false) {
+      seats.push(holder.view().seat)
+      await new Promise(resolve => setTimeout(resolve, 1))
+    }
+    expect(seats.filter(seat => seat !== null)).toEqual([])
+  })
+
   test('what the origin has dealt meanwhile is fetched, without another question', async () => {
     let askedFirst: number | undefined
     const { origin, store } = await site({
