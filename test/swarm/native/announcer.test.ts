@@ -96,3 +96,17 @@ test('a hundred packets in one go, and then two hundred a second, with more and 
   expect(told[0]).toBeLessThanOrEqual(1)
   expect(told[1]! - told[0]!).toBeLessThan(3)
 })
+
+test('a crowd for which the packets never suffice is told at once again after a second of quiet', () => {
+  const crowd = Array.from({ length: 200 }, () => listener())
+  const announcer = announcing(crowd)
+  for (let ms = 0; ms < 4000; ms += 20) {
+    announcer.add(ms % pieces)
+    vi.advanceTimersByTime(20)
+  }
+  vi.advanceTimersByTime(1000)
+  const before = crowd[0]!.heard.length
+  announcer.add(0)
+  vi.advanceTimersByTime(1)
+  expect(crowd[0]!.heard.length).toBe(before + 1)
+})
