@@ -21,8 +21,9 @@ const mostHeld = 200
 export class MetadataBundles {
   readonly #files: SmallFiles
   readonly #folder: string
-  /** By the tags of the files in it, the longest unused first. */
+  /** By the tags of the files in it, the longest unused first. All with the timestamp that has this tag: with an older one nobody needs them any more. */
   readonly #held = new Map<string, SmallFile>()
+  #timestampTag = ''
   readonly #timestamps = remembering(file => read('timestamp', file)?.snapshot.version)
   readonly #snapshots = remembering(file => read('snapshot', file)?.meta)
 
@@ -39,6 +40,8 @@ export class MetadataBundles {
   async after(root: number, snapshot: number, channel: string): Promise<SmallFile | undefined> {
     const timestamp = await this.#file('timestamp.json')
     if (!timestamp) return undefined
+    if (timestamp.file.etag !== this.#timestampTag) this.#held.clear()
+    this.#timestampTag = timestamp.file.etag
     const needed = [timestamp, await this.#file(`${root + 1}.root.json`)]
     const newest = this.#timestamps(timestamp.file)
     if (newest === undefined || newest === snapshot) return this.#bundle(needed, [])

@@ -1,10 +1,13 @@
 /** `GET /metadata/after/…`: the same files in one answer, whatever state the repository is in. */
-import { rm, writeFile } from 'node:fs/promises'
+import { rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { KiB } from '../../src/core/units.ts'
+import { KiB, MiB } from '../../src/core/units.ts'
+import { MetadataBundles } from '../../src/origin/metadata-bundles.ts'
+import { SmallFiles } from '../../src/origin/small-files.ts'
 import { readBundle } from '../../src/swarm/metadata-bundle.ts'
 import { openOrigin } from '../support/origin-fixture.ts'
+import { scratchDir } from '../support/scratch.ts'
 import { keyNamed } from '../support/trust-repository.ts'
 
 async function published() {
@@ -50,6 +53,22 @@ test('a publish is seen at once, and a bundle is made once', async () => {
   expect([...((await after(1, newest, 'clamav')) as Map<string, Buffer>).keys()]).toContain(
     `${newest + 1}.snapshot.json`,
   )
+})
+
+test('what was made before a publish is not kept', async () => {
+  const home = await scratchDir()
+  const file = (name: string) => join(home, name)
+  for (const name of ['timestamp.json', 'old']) await writeFile(file(name), `{"${name}":1}`)
+  const bundles = new MetadataBundles(new SmallFiles(MiB, MiB), home)
+  const first = await bundles.after(1, 1, 'clamav')
+  expect(await bundles.after(1, 1, 'clamav')).toBe(first)
+  await rename(file('timestamp.json'), file('kept'))
+  await rename(file('old'), file('timestamp.json'))
+  await bundles.after(1, 1, 'clamav')
+  await rename(file('kept'), file('timestamp.json'))
+  const again = await bundles.after(1, 1, 'clamav')
+  expect(again).toEqual(first)
+  expect(again).not.toBe(first)
 })
 
 test('it is compressed as a whole, for who takes that', async () => {
