@@ -4,8 +4,9 @@ import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { createWriteStream } from 'node:fs'
 import { copyFile, mkdir, symlink, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { Stoppable } from '../src/core/lifecycle.ts'
 import { second } from '../src/core/units.ts'
@@ -82,6 +83,23 @@ export function startDaemon(
       await end(child, 'SIGTERM')
       log.end()
     },
+  }
+}
+
+/** Resolves when somebody listens at `port` of this machine. @throws Error when `daemon` ends before. */
+export async function listening(port: number, daemon: Daemon, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    const failed = daemon.failed()
+    if (failed) throw new Error(failed)
+    const socket = connect(port, '127.0.0.1')
+    try {
+      await once(socket, 'connect', { signal })
+      return
+    } catch {
+      await delay(50, undefined, { signal })
+    } finally {
+      socket.destroy()
+    }
   }
 }
 

@@ -13,7 +13,7 @@ import { parseArgs } from 'node:util'
 import { systemClock } from '../../src/core/clock.ts'
 import { type Stoppable, stopAll } from '../../src/core/lifecycle.ts'
 import { main } from '../main.ts'
-import { freePort, sigmesh, startDaemon } from '../processes.ts'
+import { freePort, listening, sigmesh, startDaemon } from '../processes.ts'
 import { openWanLink, type WanLink } from '../wan-link.ts'
 import { compareTrees } from './compare-trees.ts'
 import { type DemoNode, startNodes, updateAll } from './nodes.ts'
@@ -120,7 +120,9 @@ async function startSite(home: string, options: DemoOptions, started: Stoppable[
       `port = ${port}`,
     ].join('\n'),
   )
-  started.push(startDaemon(['origin', '--config', configFile], join(home, 'origin.log')))
+  const origin = startDaemon(['origin', '--config', configFile], join(home, 'origin.log'))
+  started.push(origin)
+  await listening(port, origin, signal)
   const link = await openWanLink({
     target: { host: '127.0.0.1', port },
     bytesPerSecond: (options.wanMbit * 1e6) / 8,

@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { controlClient } from '../../src/cli/control-client.ts'
 import { type Stoppable, stopAll } from '../../src/core/lifecycle.ts'
 import { second } from '../../src/core/units.ts'
-import { freePort, sigmesh, startDaemon } from '../processes.ts'
+import { freePort, listening, sigmesh, startDaemon } from '../processes.ts'
 import { cpuSeconds, rssBytes } from './processes.ts'
 
 const channel = 'bench'
@@ -30,7 +30,9 @@ export async function idleNode(home: string, program: string, source: string) {
     const config = join(operator, 'origin.bench.toml')
     const places = `repository = "${join(operator, 'repository')}"\nstate_dir = "${join(home, 'origin-state')}"\n`
     await writeFile(config, `${places}[listen]\naddress = "127.0.0.1"\nport = ${port}\n`)
-    started.push(startDaemon(['origin', '--config', config], join(home, 'origin.log'), {}, program))
+    const origin = startDaemon(['origin', '--config', config], join(home, 'origin.log'), {}, program)
+    started.push(origin)
+    await listening(port, origin, signal)
     const url = `http://127.0.0.1:${port}`
     const token = await sigmesh(['enroll', '--site', 'bench', '--uses', '1', '--config', config, '--url', url], signal)
     const nodeToml = join(home, 'node.toml')

@@ -4,7 +4,7 @@ import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Stoppable } from '../../src/core/lifecycle.ts'
 import { MiB } from '../../src/core/units.ts'
-import { compile, type Daemon, freePort, sigmesh, startDaemon } from '../processes.ts'
+import { compile, type Daemon, freePort, listening, sigmesh, startDaemon } from '../processes.ts'
 import { openWanLink, type WanLink } from '../wan-link.ts'
 import { channel, SoakNode } from './node.ts'
 
@@ -48,6 +48,7 @@ export class SoakSite {
     const program = (await compile(join(home, 'built')))('bin/sigmeshd.ts')
     const origin = startDaemon(['origin', '--config', config], join(home, 'origin.log'), {}, program)
     started.push(origin)
+    await listening(port, origin, signal)
     // Who joins is a person, and tries again. From then on nobody looks after the nodes.
     let joined = false
     const line = await openWanLink({ target: { host: '127.0.0.1', port }, fate: () => (joined ? fate() : undefined) })
