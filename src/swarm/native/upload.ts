@@ -140,6 +140,7 @@ export class Uploads {
   choke(peer: Requester): void {
     const queue = this.#queues.get(peer) ?? []
     this.#queues.delete(peer)
+    this.#squeezed.delete(peer)
     for (const block of queue) peer.refuse(block)
     for (const piece of this.#outings.keys()) this.#ended(peer, piece)
   }

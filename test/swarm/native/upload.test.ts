@@ -73,6 +73,21 @@ function lab(bytesPerSecond = Infinity, now = () => performance.now()) {
 
 const settled = () => new Promise(resolve => setTimeout(resolve, 20))
 
+/** @returns What is sent to the peers, in that order, for whoever plays a slow cable: their sockets take all of it at once. */
+function cableTo(uploads: Uploads, peers: readonly FakeRequester[]) {
+  const cable: { peer: FakeRequester; length: number }[] = []
+  for (const peer of peers) {
+    const sendBlocks = peer.sendBlocks.bind(peer)
+    peer.sendBlocks = (served, onWritten) => {
+      sendBlocks(served, onWritten)
+      for (const { length } of served) cable.push({ peer, length })
+      peer.drain()
+    }
+    uploads.flight.track(peer, 0)
+  }
+  return cable
+}
+
 describe('uploads', () => {
   test('every request is answered once, in order, with the right bytes', async () => {
     const { uploads, peer } = lab()
@@ -138,17 +153,8 @@ describe('uploads', () => {
     await settled()
     const large = peer()
     const others = [peer(), peer()]
-    const cable: { peer: FakeRequester; length: number }[] = []
+    const cable = cableTo(uploads, [large, ...others])
     const got = new Map([large, ...others].map(each => [each, 0]))
-    for (const each of got.keys()) {
-      const sendBlocks = each.sendBlocks.bind(each)
-      each.sendBlocks = (served, onWritten) => {
-        sendBlocks(served, onWritten)
-        for (const { length } of served) cable.push({ peer: each, length })
-        each.drain()
-      }
-      uploads.flight.track(each, 0)
-    }
     const pieceOf = new Map([...got.keys()].map((each, piece) => [each, piece]))
     for (; clock.now < 40_000; clock.now += 100) {
       for (const each of got.keys()) {
@@ -200,17 +206,8 @@ describe('uploads', () => {
     const { uploads, peer } = lab(Infinity, () => clock.now)
     await settled()
     const [hostile, honest] = [peer(), peer()]
-    const cable: { peer: FakeRequester; length: number }[] = []
+    const cable = cableTo(uploads, [hostile, honest])
     const receipted = new Map([hostile, honest].map(each => [each, 0]))
-    for (const each of [hostile, honest]) {
-      const sendBlocks = each.sendBlocks.bind(each)
-      each.sendBlocks = (served, onWritten) => {
-        sendBlocks(served, onWritten)
-        for (const { length } of served) cable.push({ peer: each, length })
-        each.drain()
-      }
-      uploads.flight.track(each, 0)
-    }
     for (let at = 0; at < 128; at++)
       uploads.request(honest, { piece: at >> 6, begin: (at % 64) * block, length: block })
     // 64 KiB each 100 ms, for a minute: two pieces are a thirtieth of that.

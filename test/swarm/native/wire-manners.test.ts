@@ -124,8 +124,8 @@ describe('what we have', () => {
     await eventually(() => expect(member.swarm.peers()).toMatchObject([{ pieces: 2 }]))
   })
 
-  test('interest is withdrawn when there has been nothing to want for a while', async () => {
-    tuning = { interestMs: 50, tickMs: 20 }
+  /** A peer that has one piece, which has come from elsewhere now. */
+  async function peerWithNothingMore(): Promise<RawPeer> {
     const fixture = makeArtifact()
     const member = await lab.member(fixture, 'none')
     const peer = await lab.dial(member.address)
@@ -133,8 +133,13 @@ describe('what we have', () => {
     peer.send(message.bitfield, Buffer.from('8000', 'hex'))
     await peer.take(message.interested)
     await member.store.put(0, fixture.content.subarray(0, fixture.artifact.pieceLength))
+    return peer
+  }
+
+  test('interest is withdrawn when there has been nothing to want for a while', async () => {
+    tuning = { interestMs: 50, tickMs: 20 }
+    const peer = await peerWithNothingMore()
     await peer.take(3)
-    expect((await peer.take(message.have)).readUInt32BE(0)).toBe(0)
   })
 
   test('interest is not withdrawn between two pieces, but at once behind the last', async () => {
@@ -182,13 +187,7 @@ describe('what we have', () => {
 
   test('who has a piece is told that we have it by the clock, if by nothing else', async () => {
     tuning = { tickMs: 20, interestMs: minute }
-    const fixture = makeArtifact()
-    const member = await lab.member(fixture, 'none')
-    const peer = await lab.dial(member.address)
-    peer.sendHandshake(fixture.artifact.infohash)
-    peer.send(message.bitfield, Buffer.from('8000', 'hex'))
-    await peer.take(message.interested)
-    await member.store.put(0, fixture.content.subarray(0, fixture.artifact.pieceLength))
+    const peer = await peerWithNothingMore()
     expect((await peer.take(message.have)).readUInt32BE(0)).toBe(0)
   })
 })
