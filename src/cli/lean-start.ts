@@ -1,12 +1,12 @@
 /**
- * Where `sigmeshd` begins. A node is idle for months on every desk, so what a busy minute took has to go back to the system; that is decided
- * by settings which count from the start of a process only. So the node replaces itself, once, by the same program with these settings:
- * same process, same id, same descriptors, and nothing for whoever starts it to know. Figures: docs/decisions/0032-idle-memory.md.
+ * Where `sigmeshd` begins. A daemon is idle for months, so what a busy minute took has to go back to the system; that is decided by settings
+ * which count from the start of a process only. So the daemon replaces itself, once, by the same program with these settings: same process,
+ * same id, same descriptors, and nothing for whoever starts it to know. Figures: docs/decisions/0032-idle-memory.md.
  */
 import { accessSync, constants } from 'node:fs'
 import { KiB } from '../core/units.ts'
 
-/** For Node. */
+/** Node's, for a node, which is on every desk. */
 export const leanFlags: readonly string[] = [
   // The young generation of V8 grows to three times 16 MiB while pieces arrive, and stays so.
   '--max-semi-space-size=1',
@@ -15,6 +15,9 @@ export const leanFlags: readonly string[] = [
   '--no-opt',
   '--no-maglev',
 ]
+/** And for an origin, which has a busy day on a machine of its own: it keeps the compilers, and garbage of a few answers more. */
+const originFlags: readonly string[] = ['--max-semi-space-size=4']
+const flagsOf: Readonly<Record<string, readonly string[]>> = { node: leanFlags, origin: originFlags }
 
 /**
  * Of glibc: one heap instead of one for each thread, memory of its own for each buffer above what a socket is read into, so that it
@@ -29,17 +32,18 @@ export const leanEnvironment = {
 
 /** Run `sigmeshd` with this process's arguments. */
 export async function startSigmeshd(): Promise<void> {
-  if (process.argv[2] === 'node') becomeLean()
+  const flags = flagsOf[process.argv[2] ?? '']
+  if (flags) becomeLean(flags)
   const { runSigmeshd } = await import('./sigmeshd.ts')
   await runSigmeshd()
 }
 
 /** Does not return, unless this process is lean already, or cannot become so. Each setting that somebody else has made stays, unless it stands in NODE_OPTIONS. */
-function becomeLean(): void {
+function becomeLean(flags: readonly string[]): void {
   const { execve, execArgv, execPath, argv, env } = process
   // Absent on Windows. A failure would end the process, so what can be known before is looked at.
-  if (!execve || leanFlags.every(flag => execArgv.includes(flag)) || !mayRun(execPath)) return
-  execve(execPath, [execPath, ...leanFlags, ...execArgv, ...argv.slice(1)], { ...leanEnvironment, ...env })
+  if (!execve || flags.every(flag => execArgv.includes(flag)) || !mayRun(execPath)) return
+  execve(execPath, [execPath, ...flags, ...execArgv, ...argv.slice(1)], { ...leanEnvironment, ...env })
 }
 
 function mayRun(program: string): boolean {

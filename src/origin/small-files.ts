@@ -39,7 +39,8 @@ export class SmallFile {
     const quality = this.bytes.length <= bestUpToBytes ? zlib.BROTLI_MAX_QUALITY : 5
     const params = { [zlib.BROTLI_PARAM_QUALITY]: quality, [zlib.BROTLI_PARAM_SIZE_HINT]: this.bytes.length }
     const compressed = await brotliCompress(this.bytes, { params })
-    return compressed.length < this.bytes.length ? compressed : undefined
+    // A copy: what zlib gives is a part of a block of 16 KiB, and would hold it.
+    return compressed.length < this.bytes.length ? Buffer.from(new Uint8Array(compressed).buffer) : undefined
   }
 }
 

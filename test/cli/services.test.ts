@@ -43,6 +43,12 @@ async function startService(args: readonly string[], env: NodeJS.ProcessEnv = {}
   return { child, exit, stderr }
 }
 
+/** What a running process was started with. */
+async function givenTo(pid: number) {
+  const read = async (name: string) => (await readFile(`/proc/${pid}/${name}`, 'utf8')).split('\0')
+  return { line: await read('cmdline'), variables: await read('environ') }
+}
+
 describe('help', () => {
   const program = sigmeshdProgram()
 
@@ -100,9 +106,7 @@ describe('the node', () => {
     const { child, exit } = await startService(args, env)
     child.stdout.resume()
     await expect.poll(() => runCli(['--socket', socket, 'status']), { timeout: 10_000 }).toMatchObject({ code: 0 })
-    const [line, variables] = await Promise.all(
-      ['cmdline', 'environ'].map(async name => (await readFile(`/proc/${child.pid}/${name}`, 'utf8')).split('\0')),
-    )
+    const { line, variables } = await givenTo(child.pid!)
     expect(line).toContain('--max-semi-space-size=1')
     expect(line!.slice(-3, -1)).toEqual(args.slice(1))
     expect(variables).toEqual(expect.arrayContaining([expected, 'MALLOC_TRIM_THRESHOLD_=131072']))
@@ -123,7 +127,7 @@ describe('the node', () => {
   })
 })
 
-test('the origin answers on its port, and ends in order', async () => {
+test('the origin answers on its port, keeps little memory, and ends in order', async () => {
   const directory = await scratchDir()
   const file = join(directory, 'origin.toml')
   const config = {
@@ -137,6 +141,11 @@ test('the origin answers on its port, and ends in order', async () => {
   let started: { msg?: string; url?: string } = {}
   while (started.msg !== 'origin started') started = JSON.parse((await lines.next()).value!)
   expect((await fetch(`${started.url}/v1/health`)).status).toBe(503)
+  if (process.platform === 'linux') {
+    const { line, variables } = await givenTo(child.pid!)
+    expect(line).toContain('--max-semi-space-size=4')
+    expect(variables).toContain('MALLOC_ARENA_MAX=1')
+  }
   child.kill('SIGTERM')
   expect(await exit).toEqual([0, null])
 })
