@@ -3,8 +3,10 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
+import type { Host } from '../../bench/netlab/host.ts'
 import { type BranchOptions, Lab } from '../../bench/netlab/lab.ts'
 import { namespaces } from '../../bench/netlab/namespaces.ts'
+import { KiB, MiB } from '../../src/core/units.ts'
 import { needsNetlab } from '../support/needs.ts'
 
 async function openLab(...branches: BranchOptions[]): Promise<Lab> {
@@ -15,9 +17,9 @@ async function openLab(...branches: BranchOptions[]): Promise<Lab> {
 
 const own = async () => (await namespaces()).filter(name => name.startsWith(`sml-${process.pid}-`))
 
-/** Send `bytes` bytes from the origin to a host by TCP. @returns Seconds from the connection to the last byte, at the receiver. */
-async function transfer(lab: Lab, host: Lab['branches'][number]['hosts'][number], bytes: number): Promise<number> {
-  const server = lab.origin.spawn(
+/** Send `bytes` bytes by TCP. @returns Seconds from the connection to the last byte, at the receiver. */
+async function transfer(from: Host, to: Host, bytes: number): Promise<number> {
+  const server = from.spawn(
     'python3',
     [
       '-c',
@@ -28,13 +30,13 @@ async function transfer(lab: Lab, host: Lab['branches'][number]['hosts'][number]
   await once(server.stdout!, 'data')
   const receiver = `
 import socket, time
-s = socket.create_connection(('${lab.origin.address}', 9000)); t = time.monotonic(); n = 0
+s = socket.create_connection(('${from.address}', 9000)); t = time.monotonic(); n = 0
 while True:
     more = len(s.recv(1 << 20)); n += more
     if more == 0: break
 assert n == ${bytes}, n
 print(time.monotonic() - t)`
-  return Number(await host.run('python3', '-c', receiver))
+  return Number(await to.run('python3', '-c', receiver))
 }
 
 describe.skipIf(!needsNetlab())('netlab', () => {
@@ -47,7 +49,7 @@ describe.skipIf(!needsNetlab())('netlab', () => {
 
     const before = await line.count()
     const payload = 1_000_000
-    const seconds = await transfer(lab, hosts[0]!, payload)
+    const seconds = await transfer(lab.origin, hosts[0]!, payload)
     expect(seconds).toBeGreaterThanOrEqual((payload * 8) / 8e6)
     const after = await line.count()
     const down = after.down.bytes - before.down.bytes
@@ -60,6 +62,18 @@ describe.skipIf(!needsNetlab())('netlab', () => {
         return [counted.down.bytes - kernel.down, counted.up.bytes - kernel.up]
       })
       .toEqual([0, 0])
+  })
+
+  test('a cable is no faster than its rate, and carries what TCP hands down at once in one piece', async () => {
+    const lab = await openLab({ hosts: 2, line: { mbit: 20, latencyMs: 2 }, lanMbit: 200 })
+    const [one, two] = lab.branches[0]!.hosts
+    const packets = async () => Number(await one!.run('cat', '/sys/class/net/lan/statistics/tx_packets'))
+    const before = await packets()
+    const payload = 8 * MiB
+    const seconds = await transfer(one!, two!, payload)
+    // What the bucket holds passes at once.
+    expect(seconds).toBeGreaterThanOrEqual(((payload - 80 * KiB) * 8) / 200e6)
+    expect(await packets()).toBeLessThan(before + payload / (8 * KiB))
   })
 
   test('branches reach one another over their lines, and every such byte is counted as foreign on both', async () => {
