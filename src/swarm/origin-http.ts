@@ -11,6 +11,7 @@
  */
 import type { ClientRequest, IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
 import { DownloadError, SigmeshError } from '../core/errors.ts'
 import type { Stoppable } from '../core/lifecycle.ts'
 import { KiB, minute, second } from '../core/units.ts'
@@ -71,6 +72,10 @@ export interface HttpAnswer {
 /** Of an answer that nobody wants, read this much to keep the connection; end the connection when there is more. */
 const discardBytes = 4 * KiB
 const longestHeadBytes = 16 * KiB
+/** Bytes of an artifact come a frame at a time on a slow line, and to look at them costs as much for one frame as for ten. So they are left for a moment, */
+const longestGatherMs = 20
+/** or until there should be this much. */
+const gatheredBytes = 16 * KiB
 /** A connection that nobody uses is closed after so long, or earlier when the origin asks for it. */
 const keepAliveMs = 30 * second
 /** Longer than that: only a connection that is used, and silent, is probed. */
@@ -196,7 +201,9 @@ export class OriginHttp implements Stoppable {
   #answer(response: IncomingMessage, request: HttpRequest): HttpAnswer {
     const idleTimeoutMs = request.idleTimeoutMs ?? this.#limits.idleTimeoutMs
     const received = (bytes: number) => this.#account.received(request.purpose, bytes)
-    const chunks = (limitBytes: number) => arriving(response, limitBytes, { ...this.#limits, idleTimeoutMs }, received)
+    const gather = request.purpose === 'payload'
+    const limits = { ...this.#limits, idleTimeoutMs, gather }
+    const chunks = (limitBytes: number) => arriving(response, limitBytes, limits, received)
     return {
       status: response.statusCode!,
       header(name) {
@@ -224,7 +231,7 @@ export class OriginHttp implements Stoppable {
 async function* arriving(
   body: IncomingMessage,
   limitBytes: number,
-  { idleTimeoutMs, leastBytesPerSecond, rateWindowMs }: HttpLimits,
+  { idleTimeoutMs, leastBytesPerSecond, rateWindowMs, gather }: HttpLimits & { readonly gather: boolean },
   onReceived: (bytes: number) => void,
 ): AsyncGenerator<Uint8Array> {
   const tooLong = () =>
@@ -234,10 +241,15 @@ async function* arriving(
   let received = 0
   let windowBytes = 0
   let windowMs = 0
+  let cameAt = performance.now()
+  let bytesPerMs = Number.POSITIVE_INFINITY
   for (;;) {
+    const asked = performance.now()
+    const worthBytes = Math.min(gatheredBytes, limitBytes - received)
+    const gatherMs = gather ? Math.floor(Math.min(longestGatherMs, worthBytes / bytesPerMs)) : 0
+    if (gatherMs > 0) await delay(gatherMs)
     const silence = `the origin sent nothing for ${idleTimeoutMs} ms, after ${received} bytes`
     const timer = setTimeout(() => body.destroy(new DownloadError('origin_idle', silence)), idleTimeoutMs)
-    const asked = performance.now()
     const { value, done } = await source
       .next()
       .catch(error => Promise.reject(bodyError(error, received)))
@@ -247,8 +259,11 @@ async function* arriving(
     received += chunk.length
     onReceived(chunk.length)
     if (received > limitBytes) throw tooLong()
+    const now = performance.now()
+    bytesPerMs = chunk.length / (now - cameAt)
+    cameAt = now
     windowBytes += chunk.length
-    windowMs += performance.now() - asked
+    windowMs += now - asked
     if (windowMs >= rateWindowMs) {
       if (windowBytes < (leastBytesPerSecond * windowMs) / second) throw tooSlow(windowBytes, windowMs)
       windowBytes = 0
