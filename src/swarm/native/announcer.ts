@@ -4,8 +4,10 @@
  * piece costs each of them a wake-up.
  *
  * On its own goes only what is news to somebody: that few have a piece that he lacks, and we are one of them. Where a thin line lets pieces in one
- * by one, twenty neighbours would else tell each other of each of them, nineteen times twenty, and do little else. The rest is told by `tell`,
- * which the swarm's clock calls each second.
+ * by one, twenty neighbours would else tell each other of each of them, nineteen times twenty, and do little else. And it goes to two of those at a
+ * time, whoever they are: they fetch the piece and tell two others each. All who heard of it at the same moment would fetch it from here, so that a
+ * seat sent each of its pieces nineteen times, its neighbours none, and all had it when the last had it. The rest is told by `tell`, which the swarm's
+ * clock calls each second.
  */
 import type { Bitfield } from '../../core/bitfield.ts'
 import { second } from '../../core/units.ts'
@@ -18,6 +20,10 @@ const packetsPerSecond = 200
 const burstPackets = 100
 /** Who lacks a piece that so many others have does not wait for one more. */
 const enough = 4
+/** So many are told at a time, */
+const fanOut = 2
+/** and the next so much later, when the piece may have reached the first. */
+const fanOutMs = 100
 
 type Listener = Pick<Peer, 'told' | 'has'> & { readonly connection: { readonly out: { have(piece: number): void } } }
 
@@ -29,6 +35,8 @@ export interface AnnouncerParts {
   readonly availability: (piece: number) => number
   /** Monotonic milliseconds. */
   readonly now: () => number
+  /** 0 <= random() < 1. */
+  readonly random: () => number
 }
 
 export class Announcer {
@@ -36,6 +44,8 @@ export class Announcer {
   /** Pieces in the order in which they came; grows to the pieces of the artifact. */
   readonly #log: number[] = []
   #timer: NodeJS.Timeout | undefined
+  /** When it goes off. */
+  #timerAt = 0
   /** Until then the packets that were sent have used up what may be sent. */
   #spentUntil = 0
 
@@ -50,27 +60,36 @@ export class Announcer {
 
   add(piece: number): void {
     this.#log.push(piece)
-    this.#timer ??= setTimeout(() => {
-      this.#timer = undefined
-      this.#tellWhoWaits()
-    }, this.#pauseMs())
+    this.#tellWithin(this.#pauseMs())
   }
 
   tell(peer: Listener): void {
     while (peer.told < this.#log.length) peer.connection.out.have(this.#log[peer.told++]!)
   }
 
+  #tellWithin(ms: number): void {
+    const at = this.#parts.now() + ms
+    if (this.#timer && this.#timerAt <= at) return
+    clearTimeout(this.#timer)
+    this.#timerAt = at
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined
+      this.#tellWhoWaits()
+    }, ms)
+  }
+
   #tellWhoWaits(): void {
-    const { peers, now } = this.#parts
-    let packets = 0
-    for (const peer of peers) {
-      if (!this.#isWaiting(peer)) continue
-      this.tell(peer)
-      packets++
+    const { peers, now, random } = this.#parts
+    const waiting = [...peers].filter(peer => this.#isWaiting(peer))
+    const packets = Math.min(fanOut, waiting.length)
+    for (let n = 0; n < packets; n++) {
+      const [peer] = waiting.splice(Math.floor(random() * waiting.length), 1)
+      this.tell(peer!)
     }
     const burstMs = (burstPackets * second) / packetsPerSecond
     const spent = Math.max(this.#spentUntil, now() - burstMs) + (packets * second) / packetsPerSecond
     this.#spentUntil = Math.min(spent, now() + longestPauseMs)
+    if (waiting.length > 0) this.#tellWithin(Math.max(fanOutMs, this.#pauseMs()))
   }
 
   #isWaiting({ told, has }: Listener): boolean {

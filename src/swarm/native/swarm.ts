@@ -118,6 +118,7 @@ export class NativeSwarm implements Swarm, PeerEvents {
       have: store.have,
       availability: piece => this.#download.picker.order.availability(piece),
       now,
+      random: parts.random,
     })
     this.#completion = new Completion(store)
     this.#unlisten = store.onPiece(piece => this.#stored(piece))
