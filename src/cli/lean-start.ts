@@ -17,7 +17,6 @@ export const leanFlags: readonly string[] = [
 ]
 /** And for an origin, which has a busy day on a machine of its own: it keeps the compilers, and garbage of a few answers more. */
 const originFlags: readonly string[] = ['--max-semi-space-size=4']
-const flagsOf: Readonly<Record<string, readonly string[]>> = { node: leanFlags, origin: originFlags }
 
 /**
  * Of glibc: one heap instead of one for each thread, memory of its own for each buffer above what a socket is read into, so that it
@@ -29,21 +28,33 @@ export const leanEnvironment = {
   MALLOC_MMAP_THRESHOLD_: String(128 * KiB),
   MALLOC_TRIM_THRESHOLD_: String(128 * KiB),
 }
+/** An origin sends artifacts in blocks of 128 KiB: memory of its own for each would cost more than the sending. */
+const originEnvironment = { ...leanEnvironment, MALLOC_MMAP_THRESHOLD_: String(256 * KiB) }
+
+interface Settings {
+  readonly flags: readonly string[]
+  readonly environment: Readonly<Record<string, string>>
+}
+
+const settingsOf: Readonly<Record<string, Settings>> = {
+  node: { flags: leanFlags, environment: leanEnvironment },
+  origin: { flags: originFlags, environment: originEnvironment },
+}
 
 /** Run `sigmeshd` with this process's arguments. */
 export async function startSigmeshd(): Promise<void> {
-  const flags = flagsOf[process.argv[2] ?? '']
-  if (flags) becomeLean(flags)
+  const settings = settingsOf[process.argv[2] ?? '']
+  if (settings) becomeLean(settings)
   const { runSigmeshd } = await import('./sigmeshd.ts')
   await runSigmeshd()
 }
 
 /** Does not return, unless this process is lean already, or cannot become so. Each setting that somebody else has made stays, unless it stands in NODE_OPTIONS. */
-function becomeLean(flags: readonly string[]): void {
+function becomeLean({ flags, environment }: Settings): void {
   const { execve, execArgv, execPath, argv, env } = process
   // Absent on Windows. A failure would end the process, so what can be known before is looked at.
   if (!execve || flags.every(flag => execArgv.includes(flag)) || !mayRun(execPath)) return
-  execve(execPath, [execPath, ...flags, ...execArgv, ...argv.slice(1)], { ...leanEnvironment, ...env })
+  execve(execPath, [execPath, ...flags, ...execArgv, ...argv.slice(1)], { ...environment, ...env })
 }
 
 function mayRun(program: string): boolean {

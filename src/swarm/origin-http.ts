@@ -74,8 +74,10 @@ const discardBytes = 4 * KiB
 const longestHeadBytes = 16 * KiB
 /** Bytes of an artifact come a frame at a time on a slow line, and to look at them costs as much for one frame as for ten. So they are left for a moment, */
 const longestGatherMs = 20
-/** or until there should be this much. */
+/** or until there should be this much; */
 const gatheredBytes = 16 * KiB
+/** but not the first of them: what is left lying when the connection breaks is lost, and where each one breaks early, something has to come of each. */
+const ungatheredBytes = 64 * KiB
 /** A connection that nobody uses is closed after so long, or earlier when the origin asks for it. */
 const keepAliveMs = 30 * second
 /** Longer than that: only a connection that is used, and silent, is probed. */
@@ -241,13 +243,12 @@ async function* arriving(
   let received = 0
   let windowBytes = 0
   let windowMs = 0
-  let cameAt = performance.now()
   let bytesPerMs = Number.POSITIVE_INFINITY
   for (;;) {
     const asked = performance.now()
     const worthBytes = Math.min(gatheredBytes, limitBytes - received)
-    const gatherMs = gather ? Math.floor(Math.min(longestGatherMs, worthBytes / bytesPerMs)) : 0
-    if (gatherMs > 0) await delay(gatherMs)
+    const gatherMs = Math.floor(Math.min(longestGatherMs, worthBytes / bytesPerMs))
+    if (gather && gatherMs > 0 && received >= ungatheredBytes) await delay(gatherMs)
     const silence = `the origin sent nothing for ${idleTimeoutMs} ms, after ${received} bytes`
     const timer = setTimeout(() => body.destroy(new DownloadError('origin_idle', silence)), idleTimeoutMs)
     const { value, done } = await source
@@ -259,11 +260,10 @@ async function* arriving(
     received += chunk.length
     onReceived(chunk.length)
     if (received > limitBytes) throw tooLong()
-    const now = performance.now()
-    bytesPerMs = chunk.length / (now - cameAt)
-    cameAt = now
+    const waitedMs = performance.now() - asked
+    bytesPerMs = chunk.length / waitedMs
     windowBytes += chunk.length
-    windowMs += now - asked
+    windowMs += waitedMs
     if (windowMs >= rateWindowMs) {
       if (windowBytes < (leastBytesPerSecond * windowMs) / second) throw tooSlow(windowBytes, windowMs)
       windowBytes = 0

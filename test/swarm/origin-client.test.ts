@@ -204,6 +204,47 @@ describe('a byte range', () => {
     await expect.poll(() => server.sockets.size).toBe(0)
   })
 
+  describe('on a slow line, a frame at a time', () => {
+    const frames = 200
+    const bytes = Buffer.alloc(frames * KiB, 7)
+
+    /** @param ends After so many frames. @returns What came, a length for each chunk. */
+    async function fetchFrames(ends = frames) {
+      const { client } = await against(async socket => {
+        socket.setNoDelay(true)
+        socket.write(
+          head(206, {
+            'content-range': `bytes 0-${bytes.length - 1}/${bytes.length}`,
+            'content-length': `${bytes.length}`,
+          }),
+        )
+        for (let frame = 0; frame < ends; frame++) {
+          socket.write(bytes.subarray(frame * KiB, (frame + 1) * KiB))
+          await delay(2)
+        }
+        socket.destroy()
+      })
+      const lengths: number[] = []
+      const onChunk = (chunk: Uint8Array) => void lengths.push(chunk.length)
+      const done = client.fetchRange(path, { start: 0, end: bytes.length }, bytes.length, { seat: 'token', onChunk })
+      return { lengths, outcome: await done.then(() => 'whole', String) }
+    }
+
+    test('many of them are one chunk', async () => {
+      const { lengths, outcome } = await fetchFrames()
+      expect(outcome).toBe('whole')
+      expect(lengths.reduce((sum, length) => sum + length)).toBe(bytes.length)
+      // The first 64 KiB as they come, and then a look each 20 ms: each may find as little as a busy machine has sent.
+      expect(lengths.length).toBeLessThan(64 + (frames - 64) / 2)
+    })
+
+    test('what has come before the connection breaks early is not lost', async () => {
+      const { lengths, outcome } = await fetchFrames(40)
+      expect(outcome).toMatch('the connection broke')
+      expect(lengths.reduce((sum, length) => sum + length)).toBe(40 * KiB)
+    })
+  })
+
   test('a slow disk is not the fault of the origin', async () => {
     const { client } = await against(honest, { leastBytesPerSecond: 1e9, rateWindowMs: 1000 })
     const { done } = fetchRange(client, { idleTimeoutMs: 100, onChunk: () => delay(150) })
