@@ -4,10 +4,10 @@
  * piece costs each of them a wake-up.
  *
  * On its own goes only what is news to somebody: that few have a piece that he lacks, and we are one of them. Where a thin line lets pieces in one
- * by one, twenty neighbours would else tell each other of each of them, nineteen times twenty, and do little else. And it goes to two of those at a
- * time, whoever they are (to more, where pieces come faster than the pause is long): they fetch the piece and tell two others each. All who heard of it at the same moment would fetch it from here, so that a
- * seat sent each of its pieces nineteen times, its neighbours none, and all had it when the last had it. The rest is told by `tell`, which the swarm's
- * clock calls each second.
+ * by one, twenty neighbours would else tell each other of each of them, nineteen times twenty, and do little else. And it goes to two of those at
+ * a time, whoever they are (to more, where pieces come faster than the pause is long): they fetch the piece and tell two others each. All who
+ * heard of it at the same moment would fetch it from here, so that a seat sent each of its pieces nineteen times, its neighbours none, and all had
+ * it when the last had it. The rest is told by `tell`, which the swarm's clock calls each second.
  */
 import type { Bitfield } from '../../core/bitfield.ts'
 import { second } from '../../core/units.ts'
