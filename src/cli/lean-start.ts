@@ -36,14 +36,14 @@ interface Settings {
   readonly environment: Readonly<Record<string, string>>
 }
 
-const settingsOf: Readonly<Record<string, Settings>> = {
-  node: { flags: leanFlags, environment: leanEnvironment },
-  origin: { flags: originFlags, environment: originEnvironment },
-}
+const settingsOf: ReadonlyMap<string | undefined, Settings> = new Map([
+  ['node', { flags: leanFlags, environment: leanEnvironment }],
+  ['origin', { flags: originFlags, environment: originEnvironment }],
+])
 
 /** Run `sigmeshd` with this process's arguments. */
 export async function startSigmeshd(): Promise<void> {
-  const settings = settingsOf[process.argv[2] ?? '']
+  const settings = settingsOf.get(process.argv[2])
   if (settings) becomeLean(settings)
   const { runSigmeshd } = await import('./sigmeshd.ts')
   await runSigmeshd()

@@ -61,6 +61,12 @@ describe('help', () => {
   })
 })
 
+test.each(['constructor', 'nodes'])('there is no service %s, and that is what it says', async name => {
+  const { code, stderr } = await runCli([name], daemon)
+  expect(code).toBe(exitCodes.usage)
+  expect(stderr).toContain(name)
+})
+
 describe('the node', () => {
   test.skipIf(!needs(...notifyTools))(
     'is ready when its socket answers, tells what it does, and ends in order',

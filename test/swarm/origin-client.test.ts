@@ -220,7 +220,7 @@ describe('a byte range', () => {
         )
         for (let frame = 0; frame < ends; frame++) {
           socket.write(bytes.subarray(frame * KiB, (frame + 1) * KiB))
-          await delay(2)
+          await delay(1)
         }
         socket.destroy()
       })
