@@ -11,15 +11,16 @@ import type { Clock } from '../core/clock.ts'
 import { DownloadError, SigmeshError, SwarmError } from '../core/errors.ts'
 import { type Stoppable, stopAll } from '../core/lifecycle.ts'
 import type { Log } from '../core/log.ts'
+import type { PieceIntake } from '../core/piece-store.ts'
 import { artifactUrlPath, type Release } from '../core/release.ts'
 import { formatSpan, second } from '../core/units.ts'
 import type { ArtifactStore, OpenArtifact } from '../store/artifact-store.ts'
+import { OpeningStore } from '../store/opening-store.ts'
 import type { PeerView, Swarm, SwarmEngine } from '../swarm/engine.ts'
 import { findPeers } from '../swarm/find-peers.ts'
 import type { Limits } from '../swarm/limits/limits.ts'
 import { readMetainfo } from '../swarm/metainfo.ts'
 import type { OriginClient } from '../swarm/origin-client.ts'
-import { askAhead, type EarlyAnswer } from '../swarm/seat-question.ts'
 import { isSmall, smallWithinMs } from '../swarm/small-artifact.ts'
 import { holdSeat, type SeatHolder, type SliceView } from '../swarm/wan-slice.ts'
 import { noBytes, subtractBytes } from './ledger.ts'
@@ -77,7 +78,7 @@ export class Exchange implements Stoppable {
     parts: ExchangeParts,
     store: OpenArtifact,
     swarm: Swarm,
-    early: EarlyAnswer | undefined,
+    slice: SeatHolder,
     /** Payload bytes that a neighbour gave beside the torrent. */
     given: number,
   ) {
@@ -87,6 +88,7 @@ export class Exchange implements Stoppable {
     this.#parts = parts
     this.#store = store
     this.#swarm = swarm
+    this.#slice = slice
     this.#lastPieceAt = clock.monotonic()
     this.#arrivals = new RateWindow(clock)
     const unsubscribe = store.onPiece(piece => {
@@ -94,12 +96,7 @@ export class Exchange implements Stoppable {
       this.#arrivals.add(pieceSize(release.full, piece))
     })
     const artifact = release.full
-    const path = artifactUrlPath(release)
-    const question = questionParts(release, parts)
-    const { lanAddress } = question
     const neighbourhood = parts.neighbourhood()
-    const neighbours = () => neighbourhood.holding(artifact.infohash).map(neighbour => neighbour.node)
-    this.#slice = holdSeat({ ...question, client: origin, path, store, neighbours, early, clock, random, log })
     const supply = new PeerSupply({ swarm, store, clock, random })
     supply.offer(neighbourhood.holding(artifact.infohash))
     const deaf = neighbourhood.onHolder(artifact.infohash, peer => supply.offer([peer]))
@@ -108,10 +105,10 @@ export class Exchange implements Stoppable {
       swarm: { artifact, addPeers: peers => supply.offer(peers) },
       store,
       site,
-      lanAddress,
+      lanAddress: () => parts.lanAddress(),
       port: parts.engine.port,
       peerId: `-SG0100-${randomBytes(6).toString('hex')}`,
-      hasNeighbours: () => neighbours().length > 0,
+      hasNeighbours: () => neighbourhood.holding(artifact.infohash).length > 0,
       clock,
       random,
       log,
@@ -130,26 +127,40 @@ export class Exchange implements Stoppable {
   /**
    * Join the site's exchange of a release's artifact, with the pieces that this disk has already.
    *
+   * @param lost Told of bytes that came before it failed.
    * @throws DownloadError (its torrent), ContentError `pieces_mismatch`, StoreError. An aborted `signal` rejects with its reason.
    */
-  static async start(release: Release, parts: ExchangeParts, signal: AbortSignal): Promise<Exchange> {
+  static async start(
+    release: Release,
+    parts: ExchangeParts,
+    signal: AbortSignal,
+    lost: (bytes: Bytes) => void,
+  ): Promise<Exchange> {
+    const artifact = release.full
     const kept = await keptTorrent(release, parts)
-    // Without its torrent nothing of it is here, but for a torrent that was damaged: the second word then says what is.
-    const early =
-      kept || isNearby(release.full, parts.neighbourhood())
-        ? undefined
-        : askAhead(questionParts(release, parts), parts.clock)
-    return Exchange.#enter(release, parts, kept, early, signal).catch(error => {
-      early?.drop()
+    if (kept || isNearby(artifact, parts.neighbourhood()))
+      return Exchange.#enter(release, parts, kept, undefined, signal)
+    // Without its torrent nothing of it is here, but for a torrent that was damaged: the store says so when it is open.
+    const opening = new OpeningStore(artifact)
+    const slice = sliceOf(release, parts, opening)
+    try {
+      return await Exchange.#enter(release, parts, undefined, { opening, slice }, signal)
+    } catch (error) {
+      const stopped = slice.stop()
+      opening.failed(error)
+      await stopped
+      const { bytesWan, bytesWasted } = slice.view()
+      lost({ ...noBytes, wasted: bytesWan + bytesWasted })
       throw error
-    })
+    }
   }
 
+  /** @param begun The slice that fetches already, and the store that it waits for. */
   static async #enter(
     release: Release,
     parts: ExchangeParts,
     kept: Torrent | undefined,
-    early: EarlyAnswer | undefined,
+    begun: { readonly opening: OpeningStore; readonly slice: SeatHolder } | undefined,
     signal: AbortSignal,
   ): Promise<Exchange> {
     const artifact = release.full
@@ -159,7 +170,10 @@ export class Exchange implements Stoppable {
       const { content } = torrent
       const isNew = content && (await store.put(0, content)) === 'stored'
       const swarm = await parts.engine.join(artifact, torrent.metainfo, store, parts.limits.of(release))
-      return new Exchange(release, parts, store, swarm, early, isNew ? content.length : 0)
+      const slice = begun?.slice ?? sliceOf(release, parts, store)
+      const exchange = new Exchange(release, parts, store, swarm, slice, isNew ? content.length : 0)
+      begun?.opening.opened(store)
+      return exchange
     } catch (error) {
       await store.close()
       throw error
@@ -271,10 +285,24 @@ function stalled(release: Release, silentMs: number, origin: DownloadError | nul
   })
 }
 
-function questionParts(release: Release, parts: ExchangeParts) {
-  const { origin, node, site, limits } = parts
-  const about = { client: origin, artifact: release.full, node, site, limiter: limits.of(release).wan_down }
-  return { ...about, lanAddress: () => parts.lanAddress() }
+function sliceOf(release: Release, parts: ExchangeParts, store: PieceIntake): SeatHolder {
+  const { origin, node, site, limits, clock, random, log } = parts
+  const artifact = release.full
+  const neighbourhood = parts.neighbourhood()
+  return holdSeat({
+    client: origin,
+    artifact,
+    path: artifactUrlPath(release),
+    store,
+    node,
+    site,
+    lanAddress: () => parts.lanAddress(),
+    limiter: limits.of(release).wan_down,
+    neighbours: () => neighbourhood.holding(artifact.infohash).map(neighbour => neighbour.node),
+    clock,
+    random,
+    log,
+  })
 }
 
 /** The torrent kept from last time if it is good. What is wrong with it is no news to anybody. */

@@ -156,7 +156,7 @@ export class Exchanges implements Stoppable {
     return this.#starting.run(async () => {
       const { sha256 } = release.full
       await this.#ending.get(sha256)
-      const open = () => Exchange.start(release, this.#parts, signal)
+      const open = () => this.#open(release, signal)
       const running = this.#running.get(sha256) ?? this.#add(await this.#withRoom(open, sha256, signal), undefined)
       running.wanted += wanted
       return running
@@ -190,7 +190,7 @@ export class Exchanges implements Stoppable {
       const { release } = exchange
       if (!whole.has(release.full.sha256)) continue // to serve it would be to fetch it
       try {
-        this.#add(await Exchange.start(release, this.#parts, signal), serveUntil)
+        this.#add(await this.#open(release, signal), serveUntil)
       } catch (error) {
         this.#parts.log.warn(
           { channel: release.channel, ...describeError(error) },
@@ -223,8 +223,15 @@ export class Exchanges implements Stoppable {
       this.#ending.set(full.sha256, ending.then(forget, forget))
     }
     await ending
-    const before = this.#ended.get(channel) ?? noBytes
-    this.#ended.set(channel, addBytes(before, exchange.drainBytes()))
+    this.#count(channel, exchange.drainBytes())
+  }
+
+  #open(release: Release, signal: AbortSignal): Promise<Exchange> {
+    return Exchange.start(release, this.#parts, signal, lost => this.#count(release.channel, lost))
+  }
+
+  #count(channel: string, bytes: Bytes): void {
+    this.#ended.set(channel, addBytes(this.#ended.get(channel) ?? noBytes, bytes))
   }
 }
 

@@ -5,7 +5,7 @@
 import { type Artifact, pieceSize } from '../core/artifact.ts'
 import type { Clock } from '../core/clock.ts'
 import { ContentError } from '../core/errors.ts'
-import type { PieceStore } from '../core/piece-store.ts'
+import type { PieceIntake } from '../core/piece-store.ts'
 import { second } from '../core/units.ts'
 import { Limiter, onTheLine } from './limits/limiter.ts'
 import type { OriginClient } from './origin-client.ts'
@@ -20,7 +20,7 @@ export interface FetchParts {
   readonly artifact: Artifact
   /** Where the origin serves it, see `artifactUrlPath`. */
   readonly path: string
-  readonly store: PieceStore
+  readonly store: PieceIntake
   readonly limiter: Limiter
   readonly clock: Pick<Clock, 'monotonic'>
 }

@@ -7,7 +7,7 @@
  */
 import { type PieceLayout, pieceSize } from '../core/artifact.ts'
 import type { Clock } from '../core/clock.ts'
-import type { PieceStore } from '../core/piece-store.ts'
+import type { PieceIntake } from '../core/piece-store.ts'
 import type { SeatAnswer } from './seats/protocol.ts'
 
 /** Pieces in one go, both ends included. */
@@ -36,17 +36,21 @@ interface Seat {
   readonly lastRun: number
 }
 
+interface Stored {
+  readonly have: Pick<PieceIntake['have'], 'has'>
+}
+
 export class Slice {
   readonly #layout: PieceLayout
-  readonly #have: Pick<PieceStore['have'], 'has'>
+  readonly #store: Stored
   readonly #clock: Pick<Clock, 'now' | 'monotonic'>
   readonly #claimed = new Set<number>()
   #seat: Seat | undefined
 
-  /** @param have What the node has stored, from any side; a live view. */
-  constructor(layout: PieceLayout, have: Pick<PieceStore['have'], 'has'>, clock: Pick<Clock, 'now' | 'monotonic'>) {
+  /** @param store What the node has stored, from any side. */
+  constructor(layout: PieceLayout, store: Stored, clock: Pick<Clock, 'now' | 'monotonic'>) {
     this.#layout = layout
-    this.#have = have
+    this.#store = store
     this.#clock = clock
   }
 
@@ -60,7 +64,7 @@ export class Slice {
   elect(pieces: readonly number[], leaseMs: number): void {
     this.#lease(
       undefined,
-      pieces.filter(piece => !this.#have.has(piece)),
+      pieces.filter(piece => !this.#store.have.has(piece)),
       leaseMs,
     )
   }
@@ -94,13 +98,13 @@ export class Slice {
 
   /** May this piece be fetched, and is it still missing? */
   wants(piece: number): boolean {
-    return this.#leased()?.dealt.has(piece) === true && !this.#have.has(piece)
+    return this.#leased()?.dealt.has(piece) === true && !this.#store.have.has(piece)
   }
 
   /** How many pieces are still to come, those under way included. */
   left(): number {
     let left = 0
-    for (const piece of this.#leased()?.dealt ?? []) if (!this.#have.has(piece)) left++
+    for (const piece of this.#leased()?.dealt ?? []) if (!this.#store.have.has(piece)) left++
     return left
   }
 

@@ -2,7 +2,8 @@
  * The seat holder: one node's side of the deal for one artifact. It asks for a seat, fetches what is dealt to it over the WAN, and
  * puts each piece into the store, where the LAN swarm takes it from.
  *
- *   ask    POST /v1/seats, again every `nextMs`, and sooner when less than half of the last run is left
+ *   ask    POST /v1/seats, again every `nextMs`, and sooner when less than half of the last run is left. The first question needs no torrent,
+ *          and neither do the first bytes: both go while the store is still being opened (store/opening-store.ts)
  *   fetch  two lanes; each takes the next run of dealt pieces and gets it as one long byte range. When one lane is about to end its run, the
  *          other begins the next, so the line never waits for a round trip
  *   elect  no answer about seats for a while: what the neighbours' ranking gives to this node is fetched without a lease, for where the
@@ -23,15 +24,16 @@ import { Backoff } from './backoff.ts'
 import { Bell } from './bell.ts'
 import type { OriginClient } from './origin-client.ts'
 import { type FetchParts, RunFetcher } from './run-fetcher.ts'
-import { type EarlyAnswer, type QuestionParts, seatQuestion } from './seat-question.ts'
 import { electedPieces } from './seats/election.ts'
-import type { SeatAnswer } from './seats/protocol.ts'
+import type { SeatRequest } from './seats/protocol.ts'
 import { type SeatView, Slice } from './slice.ts'
 
-export interface SliceParts extends FetchParts, QuestionParts {
+export interface SliceParts extends FetchParts {
   readonly client: Pick<OriginClient, 'seats' | 'fetchRange'>
-  /** To the first question, when it has been asked already. */
-  readonly early?: EarlyAnswer | undefined
+  readonly node: string
+  readonly site: string
+  /** The address that neighbours dial, as it is now. */
+  lanAddress(): string
   /** The names of the neighbours that have this artifact, or are fetching it. */
   neighbours(): readonly string[]
   readonly clock: Clock
@@ -91,7 +93,6 @@ class Holder implements SeatHolder {
   readonly #changed = new Bell()
   readonly #done: Promise<void>
   #stalledSince: number
-  #early: EarlyAnswer | undefined
   #askError: unknown
   /** Monotonic: since when nothing usable was heard about seats. */
   #unansweredSince: number | undefined
@@ -99,8 +100,7 @@ class Holder implements SeatHolder {
 
   constructor(parts: SliceParts) {
     this.#parts = parts
-    this.#early = parts.early
-    this.#slice = new Slice(parts.artifact, parts.store.have, parts.clock)
+    this.#slice = new Slice(parts.artifact, parts.store, parts.clock)
     this.#fetcher = new RunFetcher(parts, this.#slice)
     this.#stalledSince = parts.clock.monotonic()
     const { promise, reject } = Promise.withResolvers<never>()
@@ -198,25 +198,29 @@ class Holder implements SeatHolder {
 
   /** @returns When the origin wants to hear again, in milliseconds. */
   async #renew(want: boolean, stopped: AbortSignal): Promise<number> {
-    const { clock } = this.#parts
-    // All may have come from a neighbour since it was asked ahead: then the seat is given back, not taken.
-    if (!want) this.#early?.drop()
-    const early = want ? this.#early : undefined
-    this.#early = undefined
-    const answer = await (early?.take(stopped) ?? this.#question(want, stopped))
-    const ageMs = early ? clock.monotonic() - early.askedAt : 0
-    this.#slice.deal({ ...answer, leaseMs: answer.leaseMs - ageMs })
+    const answer = await this.#parts.client.seats(this.#question(want), this.#parts.artifact, stopped)
+    this.#slice.deal(answer)
     this.#fetcher.share.setRate(answer.pace ?? Number.POSITIVE_INFINITY)
     this.#fetcher.reconsider()
     this.#changed.ring()
-    return answer.nextMs - ageMs
+    return answer.nextMs
   }
 
-  #question(want: boolean, stopped: AbortSignal): Promise<SeatAnswer> {
-    const { client, artifact, store } = this.#parts
+  #question(want: boolean): SeatRequest {
+    const { artifact, node, site, store, limiter, lanAddress } = this.#parts
     const { token } = this.#slice
-    const request = seatQuestion(this.#parts, store.have, want)
-    return client.seats(token === undefined ? request : { ...request, seat: token }, artifact, stopped)
+    const { bytesPerSecond } = limiter
+    return {
+      node,
+      site,
+      artifact: artifact.sha256,
+      have: store.have.toString(),
+      want,
+      lan: lanAddress(),
+      // Told to the origin, which then sends no more than that: what it sends and we do not read yet would wait on our line.
+      ...(bytesPerSecond === Number.POSITIVE_INFINITY ? {} : { pace: Math.max(1, Math.floor(bytesPerSecond)) }),
+      ...(token === undefined ? {} : { seat: token }),
+    }
   }
 
   async #waitFor(due: () => boolean, ms: number, stopped: AbortSignal): Promise<void> {

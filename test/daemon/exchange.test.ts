@@ -43,12 +43,14 @@ const pieces = Array.from({ length: 11 }, (_, index) =>
 )
 
 type Seats = 'never' | (() => [number, string])
+type Answer = (socket: Socket) => void
 
 /** An exchange of a node whose origin gives no seat and knows no neighbour. */
 async function lonely({
   seats = (() => [200, JSON.stringify(noSeat)]) as Seats,
   stallMs = 60_000,
-  torrent = metainfo,
+  torrent = metainfo as Buffer | Answer,
+  range = undefined as Answer | undefined,
   of = release,
   near = nobody,
   rates = {},
@@ -56,7 +58,10 @@ async function lonely({
   const home = await scratchDir()
   const server = await RawHttpServer.start((socket, { path }) => {
     if (path.startsWith('/announce')) reply(socket, 200, 'd8:intervali1800e5:peers0:e')
-    else if (path.startsWith('/torrents')) reply(socket, 200, torrent)
+    else if (path.startsWith('/torrents')) {
+      if (typeof torrent === 'function') torrent(socket)
+      else reply(socket, 200, torrent)
+    } else if (path.startsWith('/targets')) range?.(socket)
     else if (seats !== 'never') reply(socket, ...seats())
   })
   onTestFinished(() => server.stop())
@@ -82,14 +87,16 @@ async function lonely({
     random: () => 0,
     log: silentLog,
   }
+  /** Bytes that came before `start` failed. */
+  const lost: number[] = []
   const start = async () => {
-    const exchange = await Exchange.start(of, parts, never)
+    const exchange = await Exchange.start(of, parts, never, ({ wasted }) => lost.push(wasted))
     onTestFinished(() => exchange.stop())
     return exchange
   }
   const exchanges = new Exchanges(parts, 60_000)
   onTestFinished(() => exchanges.stop())
-  return { start, artifacts, server, home, exchanges }
+  return { start, artifacts, server, home, exchanges, lost }
 }
 
 test('no seat, no neighbour, and nothing wrong with the origin: it gives up after a while, and says that nobody brings anything', async () => {
@@ -149,7 +156,6 @@ test('a seat is asked for while the torrent is on its way; where the torrent is 
   const order = () => server.requests.map(({ path }) => path.split('/')[1]).filter(part => part !== 'announce')
   await expect.poll(() => order().length).toBeGreaterThanOrEqual(3)
   expect(order().slice(0, 2).sort()).toEqual(['torrents', 'v1'])
-  // The answer of the first was taken: the next question is the one that it told to ask.
   expect(JSON.parse(server.requests.find(({ method }) => method === 'POST')!.body)).toMatchObject({
     want: true,
     node: 'pc-7',
@@ -159,6 +165,46 @@ test('a seat is asked for while the torrent is on its way; where the torrent is 
   await start()
   await expect.poll(() => order().length).toBeGreaterThanOrEqual(1)
   expect(order()).not.toContain('torrents')
+})
+
+describe('artifact bytes come while the torrent is on its way', () => {
+  const seat: SeatAnswer = { seat: 'a', pieces: [0], leaseMs: 60_000, nextMs: 60_000, siteHolds: 0 }
+  const end = artifact.pieceLength
+  const range: Answer = socket =>
+    reply(socket, 206, content.subarray(0, end), { 'content-range': `bytes 0-${end - 1}/${content.length}` })
+
+  test('they are stored when it is here', async () => {
+    const waiting: Socket[] = []
+    const { start, server, artifacts } = await lonely({
+      torrent: socket => waiting.push(socket),
+      seats: () => [200, JSON.stringify(seat)],
+      range,
+    })
+    const starting = start()
+    const asked = (part: string) => server.requests.filter(({ path }) => path.startsWith(part)).length
+    await expect.poll(() => asked('/targets')).toBe(1)
+    expect(artifacts.list()).toEqual([])
+    expect(waiting).toHaveLength(1)
+    reply(waiting[0]!, 200, metainfo)
+    const exchange = await starting
+    await expect.poll(() => exchange.view()).toMatchObject({ have: 1, bytesHave: end })
+    expect(exchange.drainBytes()).toEqual({ wan: end, lanIn: 0, lanOut: 0, wasted: 0 })
+    expect(asked('/targets')).toBe(1)
+  })
+
+  test('it does not come: they are lost, and counted as that', async () => {
+    const { start, server, lost, exchanges, home } = await lonely({
+      torrent: socket => void setTimeout(() => reply(socket, 404), 200),
+      seats: () => [200, JSON.stringify(seat)],
+      range,
+    })
+    await expect(start()).rejects.toMatchObject({ code: 'origin_status' })
+    expect(lost).toEqual([end])
+    expect(await readdir(home)).toEqual([])
+    await expect(exchanges.obtain(markVerified(release), never)).rejects.toMatchObject({ code: 'origin_status' })
+    expect(exchanges.drainBytes('contract')).toEqual({ wan: 0, lanIn: 0, lanOut: 0, wasted: end })
+    expect(server.requests.filter(({ path }) => path.startsWith('/targets'))).toHaveLength(2)
+  })
 })
 
 test('the torrent cannot be had: nobody waits for the seat that was asked for', async () => {

@@ -16,7 +16,7 @@ type Client = Pick<OriginClient, 'fetchRange'>
 
 test('pieces that were dealt away while an earlier one of the same chunk was stored are not stored', async () => {
   const store = MemoryPieceStore.of(fixture)
-  const slice = new Slice(artifact, store.have, systemClock)
+  const slice = new Slice(artifact, store, systemClock)
   const lease = { seat: 'a', leaseMs: 60_000 }
   slice.deal({ ...lease, pieces: [0, 1, 2, 3] })
   store.onPiece(() => slice.deal({ ...lease, pieces: [2] }))
@@ -35,7 +35,7 @@ test('pieces that were dealt away while an earlier one of the same chunk was sto
 
 test('what many broken runs leave behind is bounded', async () => {
   const store = MemoryPieceStore.of(fixture)
-  const slice = new Slice(artifact, store.have, systemClock)
+  const slice = new Slice(artifact, store, systemClock)
   slice.deal({ seat: 'a', leaseMs: 60_000, pieces: [0, 1, 2, 3] })
   const client: Client = {
     fetchRange: async (_path, { start }, _length, options) => {
@@ -57,7 +57,7 @@ test('what many broken runs leave behind is bounded', async () => {
 
 test('a run that came to its end is not ended by force, so its connection can be used again', async () => {
   const store = MemoryPieceStore.of(fixture)
-  const slice = new Slice(artifact, store.have, systemClock)
+  const slice = new Slice(artifact, store, systemClock)
   slice.deal({ seat: 'a', leaseMs: 60_000, pieces: [0, 1] })
   let ended: boolean | undefined
   const client: Client = {
@@ -78,7 +78,7 @@ test('the next run is not begun beside one that has long to go, but before that 
   const store = MemoryPieceStore.of(fixture)
   let now = 0
   const clock = { now: () => now, monotonic: () => now }
-  const slice = new Slice(artifact, store.have, clock)
+  const slice = new Slice(artifact, store, clock)
   slice.deal({ seat: 'a', leaseMs: 60_000, pieces: [0, 1, 2, 3] })
   const busy: boolean[] = []
   const client: Client = {

@@ -10,7 +10,7 @@ let slice: Slice
 beforeEach(() => {
   have = new Bitfield(10)
   clock = { time: 0, now: () => 1_000_000 + clock.time, monotonic: () => clock.time }
-  slice = new Slice(layout, have, clock)
+  slice = new Slice(layout, { have }, clock)
 })
 
 const deal = (pieces: number[], seat: string | null = 'a') => slice.deal({ seat, pieces, leaseMs: 6000 })

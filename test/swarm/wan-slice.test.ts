@@ -4,9 +4,9 @@ import { pieceCount, pieceSize } from '../../src/core/artifact.ts'
 import { StoreError } from '../../src/core/errors.ts'
 import { silentLog } from '../../src/core/log.ts'
 import { KiB, MiB, second } from '../../src/core/units.ts'
+import { OpeningStore } from '../../src/store/opening-store.ts'
 import { Limiter } from '../../src/swarm/limits/limiter.ts'
 import { OriginClient } from '../../src/swarm/origin-client.ts'
-import { askAhead } from '../../src/swarm/seat-question.ts'
 import { electedPieces } from '../../src/swarm/seats/election.ts'
 import { holdSeat } from '../../src/swarm/wan-slice.ts'
 import { type ArtifactFixture, makeArtifact } from '../support/artifact.ts'
@@ -30,14 +30,14 @@ interface Site {
   readonly stored?: Iterable<number>
   readonly of?: ArtifactFixture
   readonly neighbours?: readonly string[]
-  /** Ask before the holder is there, and wait so long, in ms of the node's clock. */
-  readonly aheadMs?: number
+  /** The store is not open yet. */
+  readonly opening?: OpeningStore
   /** Arrange the origin before the node asks. */
   readonly origin?: (origin: FakeOrigin) => void
 }
 
 /** A node with a real client against a fake origin; its pauses are fifty times as short. */
-async function site({ stored = [], of = fixture, neighbours = [], aheadMs, origin: arrange }: Site = {}) {
+async function site({ stored = [], of = fixture, neighbours = [], opening, origin: arrange }: Site = {}) {
   const origin = await FakeOrigin.start(of)
   started.push(origin)
   arrange?.(origin)
@@ -46,18 +46,12 @@ async function site({ stored = [], of = fixture, neighbours = [], aheadMs, origi
   const client = new OriginClient(origin.server.url)
   /** Pieces that were stored already when they were asked for. */
   const again: number[] = []
-  const question = {
+  const holder = holdSeat({
     artifact: of.artifact,
     limiter: new Limiter(),
     node: 'pc-7',
     site: 'berlin',
     lanAddress: () => '10.0.0.9',
-  }
-  const early = aheadMs === undefined ? undefined : askAhead({ ...question, client }, clock)
-  if (aheadMs !== undefined) await clock.sleep(aheadMs)
-  const holder = holdSeat({
-    ...question,
-    early,
     client: {
       seats: (...args) => client.seats(...args),
       fetchRange: (path, range, length, options) => {
@@ -67,13 +61,13 @@ async function site({ stored = [], of = fixture, neighbours = [], aheadMs, origi
       },
     },
     path: '/targets/x.pack',
-    store,
+    store: opening ?? store,
     neighbours: () => neighbours,
     clock,
     random: () => 0.5,
     log: silentLog,
   })
-  started.push(client, holder)
+  started.push(client, holder, { stop: async () => opening?.failed(new Error('the test is over')) })
   return { origin, store, holder, client, clock, again }
 }
 
@@ -221,77 +215,77 @@ describe('hold', () => {
   })
 })
 
-describe('asked ahead', () => {
-  test('who has got everything since it asked ahead gives the seat back, and does not take it', async () => {
-    const { origin, holder } = await site({ stored: Array(pieces).keys(), aheadMs: 0 })
-    const seats: unknown[] = []
-    while (origin.heard.at(-1)?.want !== false) {
-      seats.push(holder.view().seat)
-      await new Promise(resolve => setTimeout(resolve, 1))
-    }
-    expect(seats.filter(seat => seat !== null)).toEqual([])
-  })
+describe('while the store is being opened', () => {
+  const closed = () => new OpeningStore(artifact)
 
-  test('what the origin has dealt meanwhile is fetched, without another question', async () => {
-    let askedFirst: number | undefined
-    const { origin, store } = await site({
-      aheadMs: 0,
-      origin: origin => {
-        origin.onRange = () => {
-          askedFirst ??= origin.heard.length
-          return false
-        }
-      },
-    })
+  test('it asks and fetches; what has come is stored when the store is there, and nothing of it is fetched again', async () => {
+    const opening = closed()
+    const { origin, store, holder } = await site({ opening })
+    await expect.poll(() => holder.view().bytesWan).toBeGreaterThanOrEqual(pieceLength)
+    await settle()
+    expect(store.have.count).toBe(0)
+    opening.opened(store)
     await complete(store)
-    expect(askedFirst).toBe(1)
-    expect(origin.strays).toEqual([])
+    expect(store.content().equals(content)).toBe(true)
     expect(bytesAsked(origin)).toBe(content.length)
+    expect(origin.strays).toEqual([])
+    expect(holder.view()).toMatchObject({ bytesWan: content.length, bytesWasted: 0 })
+    // A neighbour's last piece would be heard of, too.
+    await expect.poll(() => origin.heard.at(-1)?.want).toBe(false)
   })
 
-  test('the answer is older than its lease: the origin is asked again, and nothing is fetched before', async () => {
-    let askedFirst: number | undefined
-    const { origin, store } = await site({
-      aheadMs: 7000,
-      origin: origin => {
-        origin.leaseMs = 6000
-        origin.nextMs = 1000
-        origin.onRange = () => {
-          askedFirst ??= origin.heard.length
-          return false
-        }
-      },
-    })
-    await complete(store)
-    expect(askedFirst).toBeGreaterThan(1)
-    // And with the token that it was given.
-    expect(origin.heard[1]?.seat).toEqual(expect.any(String))
-  })
-
-  test('the origin fails: that shows, as of any question, and it is asked again', async () => {
-    let failures = 1
-    const { origin, store } = await site({
-      aheadMs: 100,
-      origin: origin => {
-        origin.onSeats = socket => {
-          if (failures-- <= 0) return false
-          reply(socket, 500, '{}')
-          return true
-        }
-      },
-    })
-    await complete(store)
-    expect(origin.heard[0]?.seat).toBeUndefined()
-  })
-
-  test('the holder is stopped while the answer is on its way', async () => {
-    const deaf = (origin: FakeOrigin) => {
-      origin.onSeats = () => true
+  test('a piece waits in memory, and the origin with the next', async () => {
+    const of = makeArtifact({ length: 64 * MiB, pieceLength: MiB })
+    const wide = (origin: FakeOrigin) => {
+      origin.runLength = 64
     }
-    const { origin, holder } = await site({ aheadMs: 0, origin: deaf })
-    await expect.poll(() => origin.server.requests.length).toBe(1)
-    await holder.stop()
-    await expect.poll(() => origin.server.sockets.size).toBe(0)
+    const { holder } = await site({ of, opening: new OpeningStore(of.artifact), origin: wide })
+    await expect.poll(() => holder.view().bytesWan).toBeGreaterThanOrEqual(MiB)
+    await settle()
+    // One that waits on each of the lanes, and what came with its end.
+    expect(holder.view().bytesWan).toBeLessThan(3 * MiB)
+  })
+
+  test('all of it was on the disk: the seat is given back', async () => {
+    const opening = closed()
+    const { origin, store, holder } = await site({ opening, stored: Array(pieces).keys() })
+    await expect.poll(() => holder.view().bytesWan).toBeGreaterThanOrEqual(pieceLength)
+    opening.opened(store)
+    await expect.poll(() => origin.heard.at(-1)).toMatchObject({ want: false, seat: expect.any(String) })
+    expect(store.puts).toMatchObject({ stored: 0, refused: 0 })
+    const { bytesWan, bytesWasted } = holder.view()
+    expect(bytesWan).toBe(0)
+    expect(bytesWasted).toBeGreaterThanOrEqual(pieceLength)
+  })
+
+  test('some of it was on the disk: only the rest is fetched', async () => {
+    const opening = closed()
+    const { store, holder } = await site({ opening, stored: [0, 1, 5] })
+    await expect.poll(() => holder.view().bytesWan).toBeGreaterThanOrEqual(pieceLength)
+    opening.opened(store)
+    await complete(store)
+    expect(store.puts).toMatchObject({ stored: pieces - 3, refused: 0 })
+    expect(holder.view().bytesWan).toBe(content.length - 3 * pieceLength)
+    // What was dealt at first, before it could say what it has.
+    expect(holder.view().bytesWasted).toBeLessThanOrEqual(3 * pieceLength)
+  })
+
+  test('it does not open: the holder stops all the same, and has counted what came', async () => {
+    const opening = closed()
+    const { origin, holder } = await site({ opening })
+    await expect.poll(() => holder.view().bytesWan).toBeGreaterThanOrEqual(pieceLength)
+    const stopped = holder.stop()
+    opening.failed(new StoreError('disk_full', 'no room'))
+    await stopped
+    await expect.poll(() => origin.server.sockets.size).toBeLessThanOrEqual(1)
+    expect(holder.view().bytesWan + holder.view().bytesWasted).toBeGreaterThanOrEqual(pieceLength)
+  })
+
+  test('it does not open, and nobody has stopped the holder yet: that ends it', async () => {
+    const opening = closed()
+    const { holder } = await site({ opening })
+    opening.failed(new StoreError('disk_full', 'no room'))
+    await expect(holder.failed).rejects.toMatchObject({ code: 'disk_full' })
   })
 })
 
