@@ -15,11 +15,11 @@ import { originConfig } from '../../src/origin/config.ts'
 import { enroll } from '../../src/origin/enroll.ts'
 import { initRepository } from '../../src/publish/init.ts'
 import { type PublishResult, publish } from '../../src/publish/publish.ts'
-import { type BranchOptions, Lab } from './lab.ts'
+import { type BranchOptions, Lab, type LabOptions } from './lab.ts'
 import { channel, eventually, Machine, startDaemon } from './machine.ts'
 import { homeOf } from './namespaces.ts'
 
-export interface CompanyOptions {
+export interface CompanyOptions extends LabOptions {
   readonly branches: readonly BranchOptions[]
   /** More of origin.toml. */
   readonly origin?: Readonly<Record<string, unknown>>
@@ -55,7 +55,7 @@ export class Company implements Stoppable {
 
   /** Everything is up, joined, and idle. @throws Error when anything does not start; then nothing is left. */
   static async open(options: CompanyOptions): Promise<Company> {
-    const lab = await Lab.open(options.branches)
+    const lab = await Lab.open(options.branches, options)
     const company = new Company(lab, await homeOf(lab.origin.namespace), options)
     try {
       await initRepository(company.#operator, { channels: [channel], now: Date.now() })

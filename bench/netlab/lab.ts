@@ -26,6 +26,14 @@ export interface BranchOptions {
   readonly nat?: boolean
 }
 
+export interface LabOptions {
+  /**
+   * How all hosts send by TCP, as Linux calls it. Default `cubic`, what Linux is delivered with; a kernel's own default would make one
+   * laboratory's figures another's.
+   */
+  readonly congestionControl?: string
+}
+
 export interface Branch {
   /** Counted from 1. */
   readonly number: number
@@ -46,19 +54,21 @@ export class Lab implements Stoppable {
   readonly origin: Host
   readonly branches: Branch[] = []
   readonly #prefix: string
+  readonly #congestionControl: string
   readonly #namespaces: string[] = []
   readonly #lines: WanLine[] = []
 
-  private constructor(prefix: string) {
+  private constructor(prefix: string, { congestionControl = 'cubic' }: LabOptions) {
     this.#prefix = prefix
+    this.#congestionControl = congestionControl
     this.origin = new Host(`${prefix}o`, originAddress)
   }
 
-  /** @throws Error when this is not root on Linux, or a program is missing; then nothing is left. */
-  static async open(branches: readonly BranchOptions[]): Promise<Lab> {
+  /** @throws Error when this is not root on Linux, a program is missing, or the kernel lacks that congestion control; then nothing is left. */
+  static async open(branches: readonly BranchOptions[], options: LabOptions = {}): Promise<Lab> {
     if (branches.length > mostBranches) throw new RangeError(`at most ${mostBranches} branches`)
     await sweep()
-    const lab = new Lab(`${await ownPrefix()}${opened++}`)
+    const lab = new Lab(`${await ownPrefix()}${opened++}`, options)
     try {
       await lab.#namespace(lab.origin.namespace, [`address add ${originAddress}/32 dev lo`])
       await lab.#forwards(lab.origin)
@@ -139,6 +149,7 @@ export class Lab implements Stoppable {
     // IPv6 would greet its neighbours on every interface, and be counted on the line.
     await sysctl(name, 'net/ipv6/conf/all/disable_ipv6', '1').catch(() => {}) // a kernel without IPv6 says nothing on its own
     await sysctl(name, 'net/ipv6/conf/default/disable_ipv6', '1').catch(() => {})
+    await sysctl(name, 'net/ipv4/tcp_congestion_control', this.#congestionControl)
     await batch('ip', name, ['link set lo up', ...lines])
   }
 

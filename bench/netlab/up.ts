@@ -19,6 +19,7 @@ Options:
   --latency MS   round trip of each line (default 30)
   --queue MS     what the queue at each end of a line holds (default 100)
   --lan MBIT     what each host's cable carries, both ways (default 200)
+  --congestion A how all hosts send by TCP: any of the kernel's net.ipv4.tcp_available_congestion_control (default cubic)
   --nat          routers hide their hosts (needs nftables)
   --sweep        only take away what laboratories of dead processes have left
   --help         print this and end
@@ -31,6 +32,7 @@ const options = {
   latency: { type: 'string', default: '30' },
   queue: { type: 'string', default: '100' },
   lan: { type: 'string', default: '200' },
+  congestion: { type: 'string', default: 'cubic' },
   nat: { type: 'boolean', default: false },
   sweep: { type: 'boolean', default: false },
   help: { type: 'boolean', default: false },
@@ -71,12 +73,15 @@ function describe({ origin, branches }: Lab): string {
   ].join('\n')
 }
 
-async function run({ sweep: sweeps, plan }: NonNullable<ReturnType<typeof readWords>>, signal: AbortSignal) {
+async function run(
+  { sweep: sweeps, plan, congestion }: NonNullable<ReturnType<typeof readWords>>,
+  signal: AbortSignal,
+) {
   if (sweeps) {
     console.log(`taken away: ${(await sweep()).join(' ') || 'nothing'}`)
     return 0
   }
-  const lab = await Lab.open(plan)
+  const lab = await Lab.open(plan, { congestionControl: congestion })
   try {
     console.log(describe(lab))
     const busy = setInterval(() => {}, 1 << 30) // keeps the process until the signal

@@ -23,6 +23,7 @@ export interface BranchPlan {
   readonly branches?: number
   readonly origin?: CompanyOptions['origin']
   readonly node?: CompanyOptions['node']
+  readonly congestionControl?: CompanyOptions['congestionControl']
 }
 
 /** What a release cost the branch. Times in seconds from the start of the first node. */
@@ -58,11 +59,12 @@ export class BenchBranch {
 
   /** @param use The branch is taken down when it has ended. */
   static async with<T>(plan: BranchPlan, use: (branch: BenchBranch) => Promise<T>): Promise<T> {
-    const { nodes, wanMbit = 20, latencyMs = 30, branches = 1, origin, node } = plan
+    const { nodes, wanMbit = 20, latencyMs = 30, branches = 1, origin, node, congestionControl } = plan
     const one = { hosts: nodes, line: { mbit: wanMbit, latencyMs } }
     const company = await Company.open({
       branches: Array.from({ length: branches }, () => one),
       ...(origin && { origin }),
+      ...(congestionControl && { congestionControl }),
       // The benchmark says who starts when, unless a row is about just that.
       node: (at, number) => ({ push: false, lan: { beacon: { enabled: false } }, ...node?.(at, number) }),
     })

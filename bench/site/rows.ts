@@ -57,6 +57,13 @@ async function curlAlone(branch: BenchBranch, bytes: number): Promise<number> {
 export const rows: Readonly<Record<string, Row>> = {
   together: together(20, 20, { wan: 1.06, artifact: 1.01, last: 1.1, median: 1.08 }),
   'together-slower': together(20, 10, { wan: 1.06, artifact: 1.01, last: 1.1, median: 1.08 }),
+  'together-bbr': {
+    about: 'the same, where all hosts send by TCP BBR',
+    run: () =>
+      BenchBranch.with({ nodes: 20, congestionControl: 'bbr' }, async branch =>
+        cost(await branch.distribute(usualPayload), {}),
+      ),
+  },
   ten: together(10, 20, { last: 1.1 }),
   forty: together(40, 5, { last: 1.1 }),
   alone: {

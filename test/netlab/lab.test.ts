@@ -124,6 +124,23 @@ describe.skipIf(!needsNetlab())('netlab', () => {
     const impossible = { hosts: 1, line: { mbit: 20, latencyMs: 10 }, lanMbit: Number.NaN }
     await expect(Lab.open([{ hosts: 1, line: { mbit: 20, latencyMs: 10 } }, impossible])).rejects.toThrow(/tc -batch/)
     expect(await own()).toEqual([])
+    await expect(Lab.open([], { congestionControl: 'none' })).rejects.toThrow(/tcp_congestion_control/)
+    expect(await own()).toEqual([])
+  })
+
+  test('all hosts send by TCP as it was said, and else as Linux is delivered, whatever this machine does', async () => {
+    const plan = { hosts: 1, line: { mbit: 20, latencyMs: 10 } }
+    for (const [options, said] of [
+      [{}, 'cubic'],
+      [{ congestionControl: 'reno' }, 'reno'],
+    ] as const) {
+      const lab = await Lab.open([plan], options)
+      onTestFinished(() => lab.stop())
+      const { router, hosts } = lab.branches[0]!
+      for (const host of [lab.origin, router, ...hosts])
+        expect(await host.run('cat', '/proc/sys/net/ipv4/tcp_congestion_control')).toBe(`${said}\n`)
+      await lab.stop()
+    }
   })
 
   test.each([
