@@ -72,7 +72,7 @@ export class Lab implements Stoppable {
     try {
       await lab.#namespace(lab.origin.namespace, [`address add ${originAddress}/32 dev lo`])
       await lab.#forwards(lab.origin)
-      for (const [at, options] of branches.entries()) lab.branches.push(await lab.#addBranch(at + 1, options))
+      for (const [at, branch] of branches.entries()) lab.branches.push(await lab.#addBranch(at + 1, branch))
       return lab
     } catch (error) {
       await lab.stop()
@@ -173,7 +173,8 @@ function introduce(hosts: readonly Host[]): string[] {
 }
 
 async function sysctl(namespace: string, path: string, value: string): Promise<void> {
-  await command('ip', 'netns', 'exec', namespace, 'sh', '-c', `echo ${value} >/proc/sys/${path}`)
+  const write = 'printf "%s\\n" "$1" >"/proc/sys/$2"'
+  await command('ip', 'netns', 'exec', namespace, 'sh', '-c', write, 'sh', value, path)
 }
 
 async function hide(router: Host): Promise<void> {

@@ -9,13 +9,14 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Release } from '../../src/core/release.ts'
 import { KiB, MiB, minute, second } from '../../src/core/units.ts'
 import { Company, type CompanyOptions } from '../netlab/company.ts'
+import type { LabOptions } from '../netlab/lab.ts'
 import { eventually, type Machine } from '../netlab/machine.ts'
 import type { LineCount, WanLine } from '../netlab/wan.ts'
 import { processorsBusy } from './processors.ts'
 
 const settleMs = 2 * minute
 
-export interface BranchPlan {
+export interface BranchPlan extends LabOptions {
   readonly nodes: number
   /** Default 20 Mbit/s, 30 ms. */
   readonly wanMbit?: number
@@ -23,7 +24,6 @@ export interface BranchPlan {
   readonly branches?: number
   readonly origin?: CompanyOptions['origin']
   readonly node?: CompanyOptions['node']
-  readonly congestionControl?: CompanyOptions['congestionControl']
 }
 
 /** What a release cost the branch. Times in seconds from the start of the first node. */

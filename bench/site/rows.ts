@@ -26,11 +26,16 @@ function cost(
   ]
 }
 
-/** @param wanMbit Slower where so many daemons would else ask more of this machine's processors than the line lets through. */
-function together(nodes: number, wanMbit: number, bars: Parameters<typeof cost>[1]): Row {
+/**
+ * @param wanMbit Slower where so many daemons would else ask more of this machine's processors than the line lets through.
+ * @param congestionControl Other than the laboratory's own.
+ */
+function together(nodes: number, wanMbit: number, bars: Parameters<typeof cost>[1], congestionControl?: string): Row {
+  const by = congestionControl === undefined ? '' : `, all hosts send by TCP ${congestionControl}`
+  const plan = { nodes, wanMbit, ...(congestionControl !== undefined && { congestionControl }) }
   return {
-    about: `${nodes} nodes start together, 50 MiB, ${wanMbit} Mbit/s, 30 ms`,
-    run: () => BenchBranch.with({ nodes, wanMbit }, async branch => cost(await branch.distribute(usualPayload), bars)),
+    about: `${nodes} nodes start together, 50 MiB, ${wanMbit} Mbit/s, 30 ms${by}`,
+    run: () => BenchBranch.with(plan, async branch => cost(await branch.distribute(usualPayload), bars)),
   }
 }
 
@@ -57,13 +62,7 @@ async function curlAlone(branch: BenchBranch, bytes: number): Promise<number> {
 export const rows: Readonly<Record<string, Row>> = {
   together: together(20, 20, { wan: 1.06, artifact: 1.01, last: 1.1, median: 1.08 }),
   'together-slower': together(20, 10, { wan: 1.06, artifact: 1.01, last: 1.1, median: 1.08 }),
-  'together-bbr': {
-    about: 'the same, where all hosts send by TCP BBR',
-    run: () =>
-      BenchBranch.with({ nodes: 20, congestionControl: 'bbr' }, async branch =>
-        cost(await branch.distribute(usualPayload), {}),
-      ),
-  },
+  'together-bbr': together(20, 20, {}, 'bbr'),
   ten: together(10, 20, { last: 1.1 }),
   forty: together(40, 5, { last: 1.1 }),
   alone: {

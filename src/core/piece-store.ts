@@ -3,7 +3,7 @@ import type { Bitfield } from './bitfield.ts'
 
 /** The side of a store that takes pieces. */
 export interface PieceIntake {
-  /** Live view; do not write to it. */
+  /** Live view, for as long as the store is not reopened; do not write to it. */
   readonly have: Readonly<Pick<Bitfield, 'has' | 'count' | 'complete' | 'bytes' | 'toString' | 'pieces' | 'length'>>
   /**
    * @param bytes The whole piece. Not kept after the promise settles.

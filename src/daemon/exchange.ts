@@ -48,6 +48,11 @@ export interface ExchangeParts {
   readonly log: Log
 }
 
+interface Begun {
+  readonly opening: OpeningStore
+  readonly slice: SeatHolder
+}
+
 export interface ExchangeView {
   readonly have: number
   readonly bytesHave: number
@@ -127,7 +132,7 @@ export class Exchange implements Stoppable {
   /**
    * Join the site's exchange of a release's artifact, with the pieces that this disk has already.
    *
-   * @param lost Told of bytes that came before it failed.
+   * @param lost Told of bytes that came over the WAN before it failed, as far as they were read.
    * @throws DownloadError (its torrent), ContentError `pieces_mismatch`, StoreError. An aborted `signal` rejects with its reason.
    */
   static async start(
@@ -138,9 +143,10 @@ export class Exchange implements Stoppable {
   ): Promise<Exchange> {
     const artifact = release.full
     const kept = await keptTorrent(release, parts)
-    if (kept || isNearby(artifact, parts.neighbourhood()))
+    // What is on the disk without a torrent that fits is hashed again first: whoever does not know what it has takes no seat from others.
+    const isHere = kept !== undefined || parts.artifacts.list().some(({ sha256 }) => sha256 === artifact.sha256)
+    if (isHere || isNearby(artifact, parts.neighbourhood()))
       return Exchange.#enter(release, parts, kept, undefined, signal)
-    // Without its torrent nothing of it is here, but for a torrent that was damaged: the store says so when it is open.
     const opening = new OpeningStore(artifact)
     const slice = sliceOf(release, parts, opening)
     try {
@@ -155,27 +161,30 @@ export class Exchange implements Stoppable {
     }
   }
 
-  /** @param begun The slice that fetches already, and the store that it waits for. */
+  /** @param begun The slice that fetches already, and the store that it waits for: for the caller to stop when this fails. */
   static async #enter(
     release: Release,
     parts: ExchangeParts,
     kept: Torrent | undefined,
-    begun: { readonly opening: OpeningStore; readonly slice: SeatHolder } | undefined,
+    begun: Begun | undefined,
     signal: AbortSignal,
   ): Promise<Exchange> {
     const artifact = release.full
     const torrent = kept ?? (await fetchTorrent(release, parts, signal))
     const store = await parts.artifacts.open(artifact, torrent.pieceHashes, signal)
+    const started: Stoppable[] = [{ stop: () => store.close() }]
     try {
       const { content } = torrent
       const isNew = content && (await store.put(0, content)) === 'stored'
       const swarm = await parts.engine.join(artifact, torrent.metainfo, store, parts.limits.of(release))
+      started.push({ stop: () => swarm.leave() })
       const slice = begun?.slice ?? sliceOf(release, parts, store)
+      if (!begun) started.push(slice)
       const exchange = new Exchange(release, parts, store, swarm, slice, isNew ? content.length : 0)
       begun?.opening.opened(store)
       return exchange
     } catch (error) {
-      await store.close()
+      await stopAll(started)
       throw error
     }
   }

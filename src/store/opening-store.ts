@@ -18,11 +18,12 @@ export class OpeningStore implements PieceIntake {
     this.#opening.promise.catch(() => {}) // nobody has to bring a piece
   }
 
+  /** To be asked for anew: the store's own takes its place. */
   get have(): PieceIntake['have'] {
     return this.#store?.have ?? this.#nothing
   }
 
-  /** @throws As the store's own; what `failed` was told, when it will not open. */
+  /** @throws As the store's own; Error, with what `failed` was told as its cause, when it will not open. */
   async put(index: number, bytes: Uint8Array): Promise<'stored' | 'known'> {
     const store = this.#store ?? (await this.#opening.promise)
     return store.put(index, bytes)
@@ -46,8 +47,8 @@ export class OpeningStore implements PieceIntake {
     }
   }
 
-  /** It will not open: who has brought pieces waits no longer. */
+  /** It will not open: who has brought pieces waits no longer. The reason is not the fault of any piece, whatever its class says. */
   failed(reason: unknown): void {
-    this.#opening.reject(reason)
+    this.#opening.reject(new Error('the store will not open', { cause: reason }))
   }
 }

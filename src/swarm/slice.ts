@@ -36,19 +36,15 @@ interface Seat {
   readonly lastRun: number
 }
 
-interface Stored {
-  readonly have: Pick<PieceIntake['have'], 'has'>
-}
-
 export class Slice {
   readonly #layout: PieceLayout
-  readonly #store: Stored
+  readonly #store: Pick<PieceIntake, 'have'>
   readonly #clock: Pick<Clock, 'now' | 'monotonic'>
   readonly #claimed = new Set<number>()
   #seat: Seat | undefined
 
   /** @param store What the node has stored, from any side. */
-  constructor(layout: PieceLayout, store: Stored, clock: Pick<Clock, 'now' | 'monotonic'>) {
+  constructor(layout: PieceLayout, store: Pick<PieceIntake, 'have'>, clock: Pick<Clock, 'now' | 'monotonic'>) {
     this.#layout = layout
     this.#store = store
     this.#clock = clock

@@ -207,7 +207,7 @@ class Holder implements SeatHolder {
   }
 
   #question(want: boolean): SeatRequest {
-    const { artifact, node, site, store, limiter, lanAddress } = this.#parts
+    const { artifact, node, site, store, limiter } = this.#parts
     const { token } = this.#slice
     const { bytesPerSecond } = limiter
     return {
@@ -216,7 +216,7 @@ class Holder implements SeatHolder {
       artifact: artifact.sha256,
       have: store.have.toString(),
       want,
-      lan: lanAddress(),
+      lan: this.#parts.lanAddress(),
       // Told to the origin, which then sends no more than that: what it sends and we do not read yet would wait on our line.
       ...(bytesPerSecond === Number.POSITIVE_INFINITY ? {} : { pace: Math.max(1, Math.floor(bytesPerSecond)) }),
       ...(token === undefined ? {} : { seat: token }),

@@ -4,14 +4,16 @@ import type { Socket } from 'node:net'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { systemClock } from '../../src/core/clock.ts'
 import { sha256 } from '../../src/core/digest.ts'
+import { ContentError, StoreError } from '../../src/core/errors.ts'
 import { silentLog } from '../../src/core/log.ts'
 import type { Release } from '../../src/core/release.ts'
 import { KiB, MiB } from '../../src/core/units.ts'
 import { markVerified } from '../../src/core/verified.ts'
-import { Exchange } from '../../src/daemon/exchange.ts'
+import { Exchange, type ExchangeParts } from '../../src/daemon/exchange.ts'
 import { Exchanges } from '../../src/daemon/exchanges.ts'
 import { type Neighbourhood, nobody } from '../../src/daemon/neighbourhood.ts'
-import { openArtifactStore } from '../../src/store/artifact-store.ts'
+import type { Bytes } from '../../src/daemon/status.ts'
+import { type ArtifactStore, openArtifactStore } from '../../src/store/artifact-store.ts'
 import { Limits } from '../../src/swarm/limits/limits.ts'
 import { startNativeEngine } from '../../src/swarm/native/engine.ts'
 import { askNeighbour } from '../../src/swarm/neighbour-client.ts'
@@ -44,6 +46,18 @@ const pieces = Array.from({ length: 11 }, (_, index) =>
 
 type Seats = 'never' | (() => [number, string])
 type Answer = (socket: Socket) => void
+
+/** The store of `parts`, that opens nothing. */
+function refusing({ artifacts }: ExchangeParts, reason: Error): ArtifactStore {
+  const refuse: ProxyHandler<ArtifactStore> = {
+    get: (store, name) => {
+      if (name === 'open') return () => Promise.reject(reason)
+      const own: unknown = Reflect.get(store, name, store)
+      return typeof own === 'function' ? own.bind(store) : own
+    },
+  }
+  return new Proxy(artifacts, refuse)
+}
 
 /** An exchange of a node whose origin gives no seat and knows no neighbour. */
 async function lonely({
@@ -96,7 +110,7 @@ async function lonely({
   }
   const exchanges = new Exchanges(parts, 60_000)
   onTestFinished(() => exchanges.stop())
-  return { start, artifacts, server, home, exchanges, lost }
+  return { start, artifacts, server, home, exchanges, lost, origin, parts }
 }
 
 test('no seat, no neighbour, and nothing wrong with the origin: it gives up after a while, and says that nobody brings anything', async () => {
@@ -193,17 +207,120 @@ describe('artifact bytes come while the torrent is on its way', () => {
   })
 
   test('it does not come: they are lost, and counted as that', async () => {
-    const { start, server, lost, exchanges, home } = await lonely({
-      torrent: socket => void setTimeout(() => reply(socket, 404), 200),
+    const waiting: Socket[] = []
+    const { start, lost, exchanges, home, origin } = await lonely({
+      torrent: socket => waiting.push(socket),
       seats: () => [200, JSON.stringify(seat)],
       range,
     })
-    await expect(start()).rejects.toMatchObject({ code: 'origin_status' })
+    const refuseAfter = async (bytes: number) => {
+      await expect.poll(() => origin.account().purposes.payload.bytesIn).toBe(bytes)
+      reply(waiting.pop()!, 404)
+    }
+    const [first] = await Promise.allSettled([start(), refuseAfter(end)])
+    expect(first).toMatchObject({ reason: { code: 'origin_status' } })
     expect(lost).toEqual([end])
     expect(await readdir(home)).toEqual([])
-    await expect(exchanges.obtain(markVerified(release), never)).rejects.toMatchObject({ code: 'origin_status' })
+    const [second] = await Promise.allSettled([exchanges.obtain(markVerified(release), never), refuseAfter(2 * end)])
+    expect(second).toMatchObject({ reason: { code: 'origin_status' } })
     expect(exchanges.drainBytes('contract')).toEqual({ wan: 0, lanIn: 0, lanOut: 0, wasted: end })
-    expect(server.requests.filter(({ path }) => path.startsWith('/targets'))).toHaveLength(2)
+  })
+
+  test.each<[string, (parts: ExchangeParts) => ExchangeParts, object]>([
+    [
+      'its pieces are not the signed ones',
+      parts => ({ ...parts, artifacts: refusing(parts, new ContentError('pieces_mismatch', 'other pieces')) }),
+      { code: 'pieces_mismatch' },
+    ],
+    [
+      'there is no room',
+      parts => ({ ...parts, artifacts: refusing(parts, new StoreError('disk_full', 'no room')) }),
+      { code: 'disk_full' },
+    ],
+    [
+      'the engine does not take it',
+      parts => ({ ...parts, engine: { ...parts.engine, port: 1, join: () => Promise.reject(new Error('is joined')) } }),
+      { message: 'is joined' },
+    ],
+  ])('%s: they are lost, all ends, and nobody is blamed for a bad piece', async (_, but, reason) => {
+    const waiting: Socket[] = []
+    const said: unknown[] = []
+    const { parts, origin, server, artifacts } = await lonely({
+      torrent: socket => waiting.push(socket),
+      seats: () => [200, JSON.stringify(seat)],
+      range,
+    })
+    const log = { ...silentLog, debug: (facts: unknown) => said.push(facts) } as typeof silentLog
+    const lost: Bytes[] = []
+    const starting = Exchange.start(release, but({ ...parts, log }), never, bytes => lost.push(bytes))
+    const ended = expect(starting).rejects.toMatchObject(reason)
+    await expect.poll(() => origin.account().purposes.payload.bytesIn).toBe(end)
+    reply(waiting[0]!, 200, metainfo)
+    await ended
+    expect(lost).toEqual([{ wan: 0, lanIn: 0, lanOut: 0, wasted: end }])
+    expect(JSON.stringify(said)).not.toContain('piece_mismatch')
+    expect(artifacts.list().filter(({ inUse }) => inUse)).toEqual([])
+    // Nobody asks for anything any more.
+    const before = server.requests.length
+    await new Promise(resolve => setTimeout(resolve, 200))
+    expect(server.requests).toHaveLength(before)
+  })
+
+  test.each([true, false])(
+    'something fails after the swarm was joined (torrent on the disk: %s): it can be joined again',
+    async kept => {
+      const { parts, artifacts, server } = await lonely({ seats: () => [200, JSON.stringify(noSeat)] })
+      if (kept) await artifacts.keepMetainfo(artifact.sha256, metainfo)
+      const broken: Neighbourhood = {
+        ...nobody,
+        onHolder: () => {
+          throw new Error('no more')
+        },
+      }
+      const start = (neighbourhood: Neighbourhood) =>
+        Exchange.start(release, { ...parts, neighbourhood: () => neighbourhood }, never, () => {})
+      await expect(start(broken)).rejects.toThrow('no more')
+      const asked = server.requests.length
+      await new Promise(resolve => setTimeout(resolve, 300)) // the origin wants to hear again after 100
+      expect(server.requests).toHaveLength(asked)
+      const again = await start(nobody)
+      await again.stop()
+    },
+  )
+
+  test('the caller gives up while the torrent does not come', async () => {
+    const { parts, origin, server } = await lonely({
+      torrent: () => {},
+      seats: () => [200, JSON.stringify(seat)],
+      range,
+    })
+    const enough = new AbortController()
+    const lost: number[] = []
+    const starting = Exchange.start(release, parts, enough.signal, ({ wasted }) => lost.push(wasted))
+    const ended = expect(starting).rejects.toThrow('enough')
+    await expect.poll(() => origin.account().purposes.payload.bytesIn).toBe(end)
+    enough.abort(new Error('enough'))
+    await ended
+    expect(lost).toEqual([end])
+    await expect.poll(() => server.sockets.size).toBeLessThanOrEqual(2) // the idle ones, of talk and of artifact bytes
+  })
+
+  test('pieces on the disk are counted first, whatever has become of the torrent', async () => {
+    const waiting: Socket[] = []
+    const { start, server, artifacts } = await lonely({
+      torrent: socket => waiting.push(socket),
+      seats: () => [200, JSON.stringify(noSeat)],
+    })
+    const store = await artifacts.open(artifact, pieceHashes)
+    await store.put(0, pieces[0]!)
+    await store.close()
+    const starting = start()
+    await expect.poll(() => waiting.length).toBe(1)
+    await new Promise(resolve => setTimeout(resolve, 100))
+    expect(server.requests.filter(({ method }) => method === 'POST')).toEqual([])
+    reply(waiting[0]!, 200, metainfo)
+    expect((await starting).view()).toMatchObject({ have: 1 })
+    await expect.poll(() => server.requests.find(({ method }) => method === 'POST')?.body).toContain('"have":"gA')
   })
 })
 

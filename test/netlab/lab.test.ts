@@ -124,7 +124,8 @@ describe.skipIf(!needsNetlab())('netlab', () => {
     const impossible = { hosts: 1, line: { mbit: 20, latencyMs: 10 }, lanMbit: Number.NaN }
     await expect(Lab.open([{ hosts: 1, line: { mbit: 20, latencyMs: 10 } }, impossible])).rejects.toThrow(/tc -batch/)
     expect(await own()).toEqual([])
-    await expect(Lab.open([], { congestionControl: 'none' })).rejects.toThrow(/tcp_congestion_control/)
+    for (const congestionControl of ['none', '-n', '', 'cubic; true', '$(echo cubic)'])
+      await expect(Lab.open([], { congestionControl })).rejects.toThrow(/tcp_congestion_control/)
     expect(await own()).toEqual([])
   })
 

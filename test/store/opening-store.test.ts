@@ -39,6 +39,6 @@ test('it will not open: who has brought a piece is told why, and so is who bring
   const before = opening.put(0, piece(0))
   const full = new StoreError('disk_full', 'no room')
   opening.failed(full)
-  await expect(before).rejects.toBe(full)
-  await expect(opening.put(1, piece(1))).rejects.toBe(full)
+  await expect(before).rejects.toMatchObject({ cause: full })
+  await expect(opening.put(1, piece(1))).rejects.toMatchObject({ cause: full })
 })
