@@ -116,6 +116,11 @@ export class RunFetcher {
     })
   }
 
+  /** Has a run that broke off left a part of this piece? One that begins with it goes on behind that part. */
+  hasBegun(piece: number): boolean {
+    return this.#begun.has(piece)
+  }
+
   /** Something was stored, dealt or taken away: end the runs that have come to a piece nobody wants from us. */
   reconsider(): void {
     for (const { run, cutter, unwanted } of this.#streams) {

@@ -115,12 +115,17 @@ export class Slice {
     return this.#firstFree() !== undefined
   }
 
-  /** The first run of pieces that are wanted and that nobody is fetching, as long as it gets; now it is being fetched. */
-  claim(): Run | undefined {
+  /**
+   * The first run of pieces that are wanted and that nobody is fetching, as long as it gets; now it is being fetched.
+   *
+   * @param begun Is a part of this piece here already? A run begins with such a piece, or ends in front of it: in the middle it would be
+   *   fetched from its first byte. Default: nothing is.
+   */
+  claim(begun: (piece: number) => boolean = () => false): Run | undefined {
     const first = this.#firstFree()
     if (first === undefined) return undefined
     let last = first
-    while (this.#isFree(last + 1)) last++
+    while (this.#isFree(last + 1) && !begun(last + 1)) last++
     for (let piece = first; piece <= last; piece++) this.#claimed.add(piece)
     return { first, last }
   }

@@ -241,7 +241,7 @@ class Holder implements SeatHolder {
   async #nextRun(backoff: Backoff, stopped: AbortSignal): Promise<number> {
     const { store, clock } = this.#parts
     const isTime = () => store.have.complete || (this.#slice.hasRun() && !this.#fetcher.busy)
-    const run = isTime() ? this.#slice.claim() : undefined
+    const run = isTime() ? this.#slice.claim(piece => this.#fetcher.hasBegun(piece)) : undefined
     if (!run) {
       // A run that hangs rings no bell.
       if (this.#slice.hasRun()) await this.#changed.heardWithin(lookMs, clock, stopped, isTime)

@@ -4,7 +4,7 @@ import { KiB } from '../../src/core/units.ts'
 import { Limiter } from '../../src/swarm/limits/limiter.ts'
 import type { OriginClient } from '../../src/swarm/origin-client.ts'
 import { RunFetcher } from '../../src/swarm/run-fetcher.ts'
-import { Slice } from '../../src/swarm/slice.ts'
+import { type Run, Slice } from '../../src/swarm/slice.ts'
 import { makeArtifact } from '../support/artifact.ts'
 import { MemoryPieceStore } from '../support/memory-piece-store.ts'
 
@@ -53,6 +53,39 @@ test('what many broken runs leave behind is bounded', async () => {
   }
   // The two latest are kept to go on from.
   expect(fetcher).toMatchObject({ received: 400, wasted: 200 })
+})
+
+test('runs that broke off side by side go on behind what they left, though what is free is one run now', async () => {
+  const store = MemoryPieceStore.of(fixture)
+  const slice = new Slice(artifact, store, systemClock)
+  const asked: [number, number][] = []
+  let cut = true
+  const client: Client = {
+    fetchRange: async (_path, { start, end }, _length, options) => {
+      asked.push([start, end])
+      await options.onChunk(content.subarray(start, cut ? start + 100 : end))
+      if (cut) throw new Error('cut')
+    },
+  }
+  const parts = { client, artifact, path: '/x', store, limiter: new Limiter(), clock: systemClock }
+  const fetcher = new RunFetcher(parts, slice)
+  const fetch = (run: Run) => fetcher.fetch(run, new AbortController().signal, () => {})
+  slice.deal({ seat: 'a', leaseMs: 60_000, pieces: [0, 1, 2, 3] })
+  await Promise.allSettled([fetch({ first: 0, last: 1 }), fetch({ first: 2, last: 3 })])
+  cut = false
+  asked.length = 0
+  for (;;) {
+    const run = slice.claim(piece => fetcher.hasBegun(piece))
+    if (!run) break
+    await fetch(run)
+  }
+  const half = 2 * pieceLength
+  expect(asked).toEqual([
+    [100, half],
+    [half + 100, 2 * half],
+  ])
+  expect(store.content().equals(content)).toBe(true)
+  expect(fetcher).toMatchObject({ received: 2 * half, wasted: 0 })
 })
 
 test('a run that came to its end is not ended by force, so its connection can be used again', async () => {
