@@ -13,7 +13,7 @@
 import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
 import { mkdir, open, readdir, rename, rm, symlink } from 'node:fs/promises'
-import { dirname, join, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { isSystemError, onDisk } from './disk-error.ts'
 import { writeAt } from './file-bytes.ts'
 
@@ -36,19 +36,28 @@ export function temporaryBeside(path: string): string {
  * @param mode Exact permission bits, whatever the umask. Default 0600.
  * @throws StoreError `disk_full` | `disk_failed`.
  */
-export async function writeFileDurably(path: string, bytes: Uint8Array | string, mode = 0o600): Promise<void> {
-  const temporary = temporaryBeside(path)
-  const work = async () => {
-    try {
-      await writeNewFile(temporary, bytes, mode)
-      await rename(temporary, path)
-    } catch (error) {
-      await rm(temporary, { force: true }).catch(() => {}) // the first error is the one to tell; a restart cleans up
-      throw error
-    }
-    await syncNames(dirname(path))
+export function writeFileDurably(path: string, bytes: Uint8Array | string, mode = 0o600): Promise<void> {
+  return writeFilesDurably(dirname(path), [[basename(path), bytes]], mode)
+}
+
+/**
+ * `writeFileDurably` for names of one directory, in their order, with one sync of it for all. A power cut before that may keep any of the
+ * new ones, and lose any: each by itself is the old or the new.
+ *
+ * @param mode As above. @throws As above; those before the one that failed may be new.
+ */
+export async function writeFilesDurably(
+  directory: string,
+  files: Iterable<readonly [name: string, bytes: Uint8Array | string]>,
+  mode = 0o600,
+): Promise<void> {
+  let allBytes = 0
+  for (const [name, bytes] of files) {
+    const path = join(directory, name)
+    await onDisk(path, () => replaceFile(path, bytes, mode), Buffer.byteLength(bytes))
+    allBytes += Buffer.byteLength(bytes)
   }
-  await onDisk(path, work, Buffer.byteLength(bytes))
+  await onDisk(directory, () => syncNames(directory), allBytes)
 }
 
 /** Make a directory and the parents it lacks. One that exists already is fine, and keeps its mode. @throws StoreError. */
@@ -133,6 +142,17 @@ async function syncNames(directory: string): Promise<void> {
     await handle.sync()
   } finally {
     await handle.close()
+  }
+}
+
+async function replaceFile(path: string, bytes: Uint8Array | string, mode: number): Promise<void> {
+  const temporary = temporaryBeside(path)
+  try {
+    await writeNewFile(temporary, bytes, mode)
+    await rename(temporary, path)
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => {}) // the first error is the one to tell; a restart cleans up
+    throw error
   }
 }
 

@@ -10,7 +10,7 @@ import { join } from 'node:path'
 import { sha256 } from '../core/digest.ts'
 import { StoreError } from '../core/errors.ts'
 import { MiB } from '../core/units.ts'
-import { makeDirectory, removeLeftovers, writeFileDurably } from './durable.ts'
+import { makeDirectory, removeLeftovers, writeFilesDurably } from './durable.ts'
 import { readSmallFile } from './small-file.ts'
 
 export const slots = ['a', 'b'] as const
@@ -48,11 +48,13 @@ export class Generations {
     return { good: good.toSorted((x, y) => y.serial - x.serial), damage }
   }
 
-  /** Replace one slot. When it rejects, the slot holds the old generation or the new one. @throws StoreError. */
-  async write(slot: Slot, serial: number, bytes: Uint8Array): Promise<void> {
+  /** Replace these slots, in their order. When it rejects, each holds the old generation or the new one. @throws StoreError. */
+  async write(generations: readonly Generation[]): Promise<void> {
     await makeDirectory(this.#directory)
-    const header = `sigmesh-generation 1 ${serial} ${bytes.length} ${checksum(serial, bytes)}\n`
-    await writeFileDurably(this.#path(slot), Buffer.concat([Buffer.from(header, 'latin1'), bytes]))
+    await writeFilesDurably(
+      this.#directory,
+      generations.map(each => [each.slot, encode(each)]),
+    )
   }
 
   /** Take away what a crash in the middle of `write` left. @throws StoreError. */
@@ -77,6 +79,11 @@ export class Generations {
   #path(slot: Slot): string {
     return join(this.#directory, slot)
   }
+}
+
+function encode({ serial, bytes }: Generation): Buffer {
+  const header = `sigmesh-generation 1 ${serial} ${bytes.length} ${checksum(serial, bytes)}\n`
+  return Buffer.concat([Buffer.from(header, 'latin1'), bytes])
 }
 
 function decode(slot: Slot, file: Buffer): Generation | undefined {

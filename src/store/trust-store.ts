@@ -81,10 +81,13 @@ export class TrustStore {
       const other = slot === 'a' ? 'b' : 'a'
       const floor = toRecord(state.floor)
       // The floor first: metadata under too high a floor is fetched again, a floor that comes late lets a rollback in.
-      for (const each of slots) await this.#floor.write(each, serial, toJson(floor))
-      await this.#metadata.write(slot, serial, toJson({ floor, files: toText(state.files) }))
-      if (before.state && !(before.even && hasVersionsOf(before.state.floor, state.floor)))
-        await this.#metadata.write(other, serial - 1, toJson({ floor, files: toText(before.state.files) }))
+      await this.#floor.write(slots.map(each => ({ slot: each, serial, bytes: toJson(floor) })))
+      const newer = { slot, serial, bytes: toJson({ floor, files: toText(state.files) }) }
+      const told = before.state === undefined || (before.even && hasVersionsOf(before.state.floor, state.floor))
+      const older = told
+        ? []
+        : [{ slot: other, serial: serial - 1, bytes: toJson({ floor, files: toText(before.state.files) }) } as const]
+      await this.#metadata.write([newer, ...older])
       this.#next = { serial: serial + 1, slot: other }
       this.#known = { state: atLatest(state, before.state), even: before.state !== undefined }
     })
