@@ -59,6 +59,8 @@ export class Lab implements Stoppable {
   readonly #lines: WanLine[] = []
 
   private constructor(prefix: string, { congestionControl = 'cubic' }: LabOptions) {
+    if (!/^[\w-]+$/.test(congestionControl))
+      throw new RangeError(`${JSON.stringify(congestionControl)} is no name of a TCP congestion control`)
     this.#prefix = prefix
     this.#congestionControl = congestionControl
     this.origin = new Host(`${prefix}o`, originAddress)
@@ -95,8 +97,9 @@ export class Lab implements Stoppable {
     const router = new Host(`${this.#prefix}b${number}r`, `10.${number}.0.1`)
     await this.#namespace(router.namespace, [
       'link add lan type bridge',
-      `address add ${router.address}/24 dev lan`,
+      `address add ${router.address}/24 dev lan noprefixroute`,
       'link set lan up',
+      this.#route(`${network} dev lan src ${router.address}`),
     ])
     await this.#forwards(router)
     const wan = await this.#connect(number, router, network, line)
@@ -105,7 +108,7 @@ export class Lab implements Stoppable {
     const all = numbers.map(
       at => new LanHost(`${this.#prefix}b${number}h${at}`, `10.${number}.0.${at + 9}`, router, `port${at}`),
     )
-    for (const [at, host] of all.entries()) await this.#plugIn(host, router, `port${at + 1}`, lanMbit)
+    for (const [at, host] of all.entries()) await this.#plugIn(host, router, network, `port${at + 1}`, lanMbit)
     for (const host of all) await batch('ip', host.namespace, introduce(all.filter(other => other !== host)))
     return { number, router, hosts: all, line: wan, network }
   }
@@ -117,26 +120,28 @@ export class Lab implements Stoppable {
     this.#lines.push(wan)
     const [near, far] = [`198.19.${number}.2`, `198.19.${number}.1`]
     await batch('ip', router.namespace, [
-      `address add ${near}/30 dev wan`,
+      `address add ${near}/30 dev wan noprefixroute`,
       'link set wan up',
-      `route add default via ${far}`,
+      this.#route(`${far} dev wan src ${near}`),
+      this.#route(`default via ${far}`),
     ])
     await batch('ip', this.origin.namespace, [
-      `address add ${far}/30 dev ${tap}`,
+      `address add ${far}/30 dev ${tap} noprefixroute`,
       `link set ${tap} up`,
-      `route add ${network} via ${near} src ${originAddress}`,
-      `route replace ${near}/32 dev ${tap} src ${originAddress}`,
+      this.#route(`${near} dev ${tap} src ${originAddress}`),
+      this.#route(`${network} via ${near} src ${originAddress}`),
     ])
     return wan
   }
 
-  async #plugIn(host: LanHost, router: Host, port: string, lanMbit: number): Promise<void> {
+  async #plugIn(host: LanHost, router: Host, network: string, port: string, lanMbit: number): Promise<void> {
     await this.#namespace(host.namespace, [])
     await batch('ip', host.namespace, [
       `link add lan address ${ethernetAddress(host)} type veth peer name ${port} netns ${router.namespace}`,
-      `address add ${host.address}/24 dev lan`,
+      `address add ${host.address}/24 dev lan noprefixroute`,
       'link set lan up',
-      `route add default via ${router.address}`,
+      this.#route(`${network} dev lan src ${host.address}`),
+      this.#route(`default via ${router.address}`),
     ])
     await batch('ip', router.namespace, [`link set ${port} master lan up`])
     await batch('tc', host.namespace, [`qdisc add dev lan root ${lanRate(lanMbit)}`])
@@ -149,8 +154,15 @@ export class Lab implements Stoppable {
     // IPv6 would greet its neighbours on every interface, and be counted on the line.
     await sysctl(name, 'net/ipv6/conf/all/disable_ipv6', '1').catch(() => {}) // a kernel without IPv6 says nothing on its own
     await sysctl(name, 'net/ipv6/conf/default/disable_ipv6', '1').catch(() => {})
-    await sysctl(name, 'net/ipv4/tcp_congestion_control', this.#congestionControl)
     await batch('ip', name, ['link set lo up', ...lines])
+  }
+
+  /**
+   * What is sent over it goes by the laboratory's congestion control. A namespace's default could not say so: it may only be one that the whole
+   * machine allows to everybody, which CUBIC need not be.
+   */
+  #route(path: string): string {
+    return `route add ${path} congctl ${this.#congestionControl}`
   }
 
   #forwards(host: Host): Promise<void> {

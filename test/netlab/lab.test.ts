@@ -39,6 +39,29 @@ print(time.monotonic() - t)`
   return Number(await to.run('python3', '-c', receiver))
 }
 
+const senderOf = (socket: string) =>
+  `${socket}.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).rstrip(b'\\0').decode()`
+
+/** Tell everybody who connects how the connection's end here sends. */
+async function tellSenders(on: Host): Promise<void> {
+  const program = `
+import socket
+s = socket.create_server(('0.0.0.0', 9001)); print('up', flush=True)
+while True:
+    c, _ = s.accept(); c.sendall(${senderOf('c')}.encode()); c.close()`
+  const server = on.spawn('python3', ['-c', program], { stdio: ['ignore', 'pipe', 'inherit'] })
+  await once(server.stdout!, 'data')
+}
+
+/** @returns How both ends of a connection send, the client's first. */
+function senders(client: Host, server: Host): Promise<string> {
+  const program = `
+import socket
+s = socket.create_connection(('${server.address}', 9001))
+print(${senderOf('s')}, s.makefile().read())`
+  return client.run('python3', '-c', program)
+}
+
 describe.skipIf(!needsNetlab())('netlab', () => {
   test('a line is no faster than its rate, no nearer than its latency, and both counters agree on every byte', async () => {
     const lab = await openLab({ hosts: 1, line: { mbit: 8, latencyMs: 40 } })
@@ -124,13 +147,14 @@ describe.skipIf(!needsNetlab())('netlab', () => {
     const impossible = { hosts: 1, line: { mbit: 20, latencyMs: 10 }, lanMbit: Number.NaN }
     await expect(Lab.open([{ hosts: 1, line: { mbit: 20, latencyMs: 10 } }, impossible])).rejects.toThrow(/tc -batch/)
     expect(await own()).toEqual([])
-    for (const congestionControl of ['none', '-n', '', 'cubic; true', '$(echo cubic)'])
-      await expect(Lab.open([], { congestionControl })).rejects.toThrow(/tcp_congestion_control/)
+    const plain = { hosts: 1, line: { mbit: 20, latencyMs: 10 } }
+    for (const congestionControl of ['none', '-n', '', 'cubic; true', '$(echo cubic)', 'cubic\nlink del lan'])
+      await expect(Lab.open([plain], { congestionControl }), congestionControl).rejects.toThrow(/tcp congestion/i)
     expect(await own()).toEqual([])
   })
 
   test('all hosts send by TCP as it was said, and else as Linux is delivered, whatever this machine does', async () => {
-    const plan = { hosts: 1, line: { mbit: 20, latencyMs: 10 } }
+    const plan = { hosts: 2, line: { mbit: 20, latencyMs: 10 } }
     for (const [options, said] of [
       [{}, 'cubic'],
       [{ congestionControl: 'reno' }, 'reno'],
@@ -138,8 +162,12 @@ describe.skipIf(!needsNetlab())('netlab', () => {
       const lab = await Lab.open([plan], options)
       onTestFinished(() => lab.stop())
       const { router, hosts } = lab.branches[0]!
-      for (const host of [lab.origin, router, ...hosts])
-        expect(await host.run('cat', '/proc/sys/net/ipv4/tcp_congestion_control')).toBe(`${said}\n`)
+      const members = [lab.origin, router, ...hosts]
+      for (const server of members) {
+        await tellSenders(server)
+        for (const client of members.filter(other => other !== server))
+          expect(await senders(client, server), `${client.address} and ${server.address}`).toBe(`${said} ${said}\n`)
+      }
       await lab.stop()
     }
   })
