@@ -7,6 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { stopAll } from '../../src/core/lifecycle.ts'
 import { MiB, second } from '../../src/core/units.ts'
 import type { PeerAddress } from '../../src/swarm/engine.ts'
+import { warmMemory } from '../warm-memory.ts'
 import type { Payload } from './payload.ts'
 import { type Contender, connectionsTo, cpuSeconds, type Member, peakRssBytes } from './processes.ts'
 
@@ -40,6 +41,10 @@ export async function runCase(
 ): Promise<Outcome> {
   const addresses: PeerAddress[] = []
   for (let n = 0; n < shape.seeds + shape.leechers; n++) addresses.push({ host, port: nextPort++ })
+  await mkdir(directory, { recursive: true })
+  const files = shape.leechers * payload.artifact.length
+  const processes = (shape.seeds + shape.leechers) * 64 * MiB
+  await warmMemory(join(directory, 'memory'), files + processes)
   const started: Member[] = []
   const start = async (role: 'seed' | 'leech', n: number, peers: readonly PeerAddress[]) => {
     const own = join(directory, `${role}-${n}`)
