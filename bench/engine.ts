@@ -13,11 +13,13 @@ import { type Case, type Outcome, runCase } from './engine/case.ts'
 import { idleNode } from './engine/idle.ts'
 import { libtorrent } from './engine/libtorrent.ts'
 import { ours } from './engine/ours.ts'
+import { enterOwnNetwork } from './engine/own-network.ts'
 import { makePayload, type Payload } from './engine/payload.ts'
 import type { Contender } from './engine/processes.ts'
 import { transmission, transmissionHost } from './engine/transmission.ts'
 import { compile } from './processes.ts'
 
+console.log(`all contenders: ${enterOwnNetwork()}`)
 const [runs = '5', only = ''] = process.argv.slice(2)
 const scratch = await mkdtemp(join(tmpdir(), 'sigmesh-bench-'))
 process.once('SIGINT', () => process.exit(130))

@@ -6,7 +6,8 @@ import { MiB } from '../src/core/units.ts'
  * seconds (free page reporting), and each page is then ten times as dear to whoever touches it first: 0.65 s of a processor for 256 MiB of a
  * file, 0.06 otherwise. Which contender pays for that is chance, so it is paid here, just before a run.
  *
- * @param path A file that is written and removed again. On the file system that the run will write to, memory of the same kind.
+ * @param path A file that is written and removed again.
+ * @param bytes Several times what the run needs: what is freed here is mixed with what the host has taken.
  */
 export async function warmMemory(path: string, bytes: number): Promise<void> {
   const file = await open(path, 'wx', 0o600)

@@ -5,7 +5,7 @@ import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { stopAll } from '../../src/core/lifecycle.ts'
-import { MiB, second } from '../../src/core/units.ts'
+import { GiB, MiB, second } from '../../src/core/units.ts'
 import type { PeerAddress } from '../../src/swarm/engine.ts'
 import { warmMemory } from '../warm-memory.ts'
 import type { Payload } from './payload.ts'
@@ -44,7 +44,7 @@ export async function runCase(
   await mkdir(directory, { recursive: true })
   const files = shape.leechers * payload.artifact.length
   const processes = (shape.seeds + shape.leechers) * 64 * MiB
-  await warmMemory(join(directory, 'memory'), files + processes)
+  await warmMemory(join(directory, 'memory'), Math.max(2 * GiB, 2 * (files + processes)))
   const started: Member[] = []
   const start = async (role: 'seed' | 'leech', n: number, peers: readonly PeerAddress[]) => {
     const own = join(directory, `${role}-${n}`)
