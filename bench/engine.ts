@@ -107,7 +107,7 @@ async function median(contender: Contender, shape: Case, length: number, pieceKi
   if (known) return known
   const payload = await payloadOf(length, pieceKiB)
   const each: Outcome[] = []
-  // Not counted: the first run pays for memory that the machine has not used before.
+  // Not counted: the first run reads the programs from the disk.
   await runCase(contender, payload, shape, join(scratch, 'run'))
   for (let run = 0; run < Number(runs); run++) each.push(await runCase(contender, payload, shape, join(scratch, 'run')))
   const middle = (value: (outcome: Outcome) => number) => each.map(value).sort((a, b) => a - b)[each.length >> 1]!
