@@ -51,13 +51,19 @@ export async function writeFilesDurably(
   files: Iterable<readonly [name: string, bytes: Uint8Array | string]>,
   mode = 0o600,
 ): Promise<void> {
-  let allBytes = 0
-  for (const [name, bytes] of files) {
-    const path = join(directory, name)
-    await onDisk(path, () => replaceFile(path, bytes, mode), Buffer.byteLength(bytes))
-    allBytes += Buffer.byteLength(bytes)
+  let written = { path: directory, bytes: 0 }
+  try {
+    for (const [name, bytes] of files) {
+      const [path, length] = [join(directory, name), Buffer.byteLength(bytes)]
+      await onDisk(path, () => replaceFile(path, bytes, mode), length)
+      written = { path, bytes: written.bytes + length }
+    }
+  } catch (error) {
+    // What has been seen as new stays new; the first error is the one to tell.
+    if (written.bytes > 0) await syncNames(directory).catch(() => {})
+    throw error
   }
-  await onDisk(directory, () => syncNames(directory), allBytes)
+  await onDisk(written.path, () => syncNames(directory), written.bytes)
 }
 
 /** Make a directory and the parents it lacks. One that exists already is fine, and keeps its mode. @throws StoreError. */

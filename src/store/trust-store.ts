@@ -76,8 +76,8 @@ export class TrustStore {
       const { serial, slot } = this.#next ?? (await this.#read()).next
       const before = this.#known ?? (await this.#read()).known
       this.#known = undefined
-      // A save that fails may still have reached the disk: its serial is spent.
-      this.#next = { serial: serial + 1, slot }
+      // A save that fails may still have reached the disk: its serial is spent, and the next one gives the older generation the one below its own.
+      this.#next = { serial: serial + 2, slot }
       const other = slot === 'a' ? 'b' : 'a'
       const floor = toRecord(state.floor)
       // The floor first: metadata under too high a floor is fetched again, a floor that comes late lets a rollback in.

@@ -188,6 +188,50 @@ test.each(faults)(
   },
 )
 
+test('a power cut keeps any of the names that were not synced: the floor is the old or the new, and the next save makes all good again', async () => {
+  const [before, after] = [await savedTwice(), await savedTwice()]
+  await (await openTrustStore(after)).save(state(3))
+  const [floorA, floorB, metadataA, metadataB] = stateFiles
+  const pairs = [[], [floorA], [floorB], [floorA, floorB]]
+  const cuts = [...pairs, ...[[metadataA], [metadataB], [metadataA, metadataB]].map(each => [floorA, floorB, ...each])]
+  for (const kept of cuts) {
+    const directory = join(await scratchDir(), 'trust')
+    await cp(before, directory, { recursive: true })
+    for (const name of kept) await cp(join(after, name), join(directory, name))
+    const found = await load(directory)
+    expect(found?.floor.versions, kept.join()).toEqual(state(kept.length > 0 ? 3 : 2).floor.versions)
+    expect([state(2).files, state(3).files], kept.join()).toContainEqual(found?.files)
+    await (await openTrustStore(directory)).save(state(3))
+    for (const left of stateFiles) {
+      const copy = join(await scratchDir(), 'trust')
+      await cp(directory, copy, { recursive: true })
+      for (const name of stateFiles) if (name !== left) await rm(join(copy, name))
+      expect((await load(copy))?.floor.versions, `${kept.join()}: only ${left} is left`).toEqual(
+        state(3).floor.versions,
+      )
+    }
+  }
+})
+
+test('a save that fails, and its repetition cut off by the power: whatever is left, no older floor is the newer', async () => {
+  await atEveryPoint('failed but persisted', 'EIO', async (faulty, point) => {
+    const directory = await savedTwice()
+    const store = await openTrustStore(directory)
+    await faulty(() => store.save(state(3))).catch(() => {})
+    const half = join(await scratchDir(), 'trust')
+    await cp(directory, half, { recursive: true })
+    await store.save(state(4))
+    for (const name of ['metadata/a', 'metadata/b']) {
+      const copy = join(await scratchDir(), 'trust')
+      await cp(half, copy, { recursive: true })
+      await cp(join(directory, name), join(copy, name))
+      // The floor's own files rot as well.
+      await rm(join(copy, 'floor'), { recursive: true })
+      expect((await load(copy))?.floor.versions, `point ${point}, ${name}`).toEqual(state(4).floor.versions)
+    }
+  })
+})
+
 test('after a fallback to the older files, the next save does not overwrite them first', async () => {
   const directory = await savedTwice()
   await truncate(join(directory, newer), 5)
