@@ -1,21 +1,27 @@
 import { open, rm } from 'node:fs/promises'
+import { freemem } from 'node:os'
 import { MiB } from '../src/core/units.ts'
 
 /**
- * Let the machine have `bytes` of free memory that are its own. The host of a virtual machine may take back what has been free for some
- * seconds (free page reporting), and each page is then ten times as dear to whoever touches it first: 0.65 s of a processor for 256 MiB of a
- * file, 0.06 otherwise. Which contender pays for that is chance, so it is paid here, just before a run.
+ * Let the machine have free memory that is its own. The host of a virtual machine may take back what has been free for some seconds (free page
+ * reporting), and each page is then ten times as dear to whoever touches it first: 0.65 s of a processor for 256 MiB of a file, 0.06
+ * otherwise. Which contender pays for that is chance, so it is paid here, just before a run. Does nothing where there is no Linux.
  *
- * @param path A file that is written and removed again.
- * @param bytes Several times what the run needs: what is freed here is mixed with what the host has taken.
+ * @param bytes Several GiB more than the run needs: the host may take a sixteenth of all that is free every two seconds. No more than half of
+ *   that is used.
  */
-export async function warmMemory(path: string, bytes: number): Promise<void> {
+export async function warmMemory(bytes: number): Promise<void> {
+  if (process.platform !== 'linux') return
+  const path = `/dev/shm/sigmesh-warm-${process.pid}`
   const file = await open(path, 'wx', 0o600)
   try {
+    await rm(path) // it goes with this process, however that ends
     const chunk = Buffer.alloc(MiB, 1)
-    for (let at = 0; at < bytes; at += chunk.length) await file.write(chunk, 0, chunk.length, at)
+    const most = Math.min(bytes, freemem() / 2)
+    for (let at = 0; at < most; at += chunk.length) await file.write(chunk, 0, chunk.length, at)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error // less is warm
   } finally {
     await file.close()
-    await rm(path)
   }
 }

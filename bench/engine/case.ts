@@ -41,10 +41,6 @@ export async function runCase(
 ): Promise<Outcome> {
   const addresses: PeerAddress[] = []
   for (let n = 0; n < shape.seeds + shape.leechers; n++) addresses.push({ host, port: nextPort++ })
-  await mkdir(directory, { recursive: true })
-  const files = shape.leechers * payload.artifact.length
-  const processes = (shape.seeds + shape.leechers) * 64 * MiB
-  await warmMemory(join(directory, 'memory'), Math.max(2 * GiB, 2 * (files + processes)))
   const started: Member[] = []
   const start = async (role: 'seed' | 'leech', n: number, peers: readonly PeerAddress[]) => {
     const own = join(directory, `${role}-${n}`)
@@ -59,6 +55,9 @@ export async function runCase(
   try {
     const seeds = addresses.slice(0, shape.seeds)
     for (const n of seeds.keys()) await start('seed', n, [])
+    const files = shape.leechers * payload.artifact.length
+    const processes = (shape.seeds + shape.leechers) * 64 * MiB
+    await warmMemory(Math.max(4 * GiB, 2 * (files + processes)))
     const known = (n: number) => (shape.mesh ? addresses.filter((_, other) => other !== shape.seeds + n) : seeds)
     const leechers = await Promise.all(Array.from({ length: shape.leechers }, (_, n) => start('leech', n, known(n))))
     const before = started.map(({ pid }) => cpuSeconds(pid))

@@ -52,6 +52,8 @@ export async function idleNode(home: string, program: string, source: string) {
       if (failed) throw new Error(failed)
       await delay(100)
     }
+    const beacon = (await status())?.beacon
+    if (beacon?.state !== 'on') throw new Error(`a node whose beacon is ${beacon?.state} is idler than others`)
     await delay(calmMs)
     const before = cpuSeconds(node.pid)
     await delay(watchMs)

@@ -1,14 +1,15 @@
 /**
- * A network of their own for all contenders: loopback, one interface on which nobody else is, and TCP as Linux is delivered. What this
- * machine's kernel takes for its default would make one machine's ratios another's: by BBR, loopback cost our engine more than it cost aria2.
+ * A network of their own for all contenders: loopback, one interface on which nobody else is, and TCP by CUBIC, as Linux is delivered. The
+ * congestion control that this machine's kernel takes for its default would make one machine's ratios another's: by BBR, loopback cost our
+ * engine more than it cost aria2.
  */
-import { accessSync, constants } from 'node:fs'
+import { spawnSync } from 'node:child_process'
 
 const unshare = '/usr/bin/unshare'
 /** Without SIGMESH in front: the daemons would take it for a setting. */
 const inside = 'BENCH_NETWORK'
-/** transmission takes no peers on loopback addresses. */
-const lanAddress = '198.18.0.2'
+/** transmission takes no peers on loopback addresses, and a node speaks on private networks only. */
+const lanAddress = '10.198.18.2'
 
 const setUp = [
   'ip link set lo up',
@@ -23,14 +24,14 @@ const setUp = [
 
 /** Start this program anew in such a network, in the same process. @returns Only when that has been done, or why it cannot be. */
 export function enterOwnNetwork(): string {
-  if (process.env[inside]) return 'a network of its own, TCP CUBIC'
+  const { env, pid, execPath, execArgv, argv } = process
+  if (env[inside] === `${pid}`) return 'a network of its own, TCP CUBIC'
   const here = 'on the loopback of this machine, by its own TCP'
   if (process.getuid?.() !== 0) return `${here}: not root`
-  try {
-    accessSync(unshare, constants.X_OK)
-  } catch {
-    return `${here}: there is no ${unshare}`
-  }
-  const again = ['--net', 'sh', '-c', `${setUp.join(' && ')} && exec "$@"`, 'sh', process.execPath]
-  return process.execve!(unshare, [unshare, ...again, ...process.argv.slice(1)], { ...process.env, [inside]: 'own' })
+  const script = setUp.join(' && ')
+  // There is no way back from the other program: whatever may fail is tried before.
+  const tried = spawnSync(unshare, ['--net', 'sh', '-c', script], { encoding: 'utf8' })
+  if (tried.status !== 0) return `${here}: ${tried.error?.message ?? tried.stderr.trim()}`
+  const again = ['--net', 'sh', '-c', `${script} && exec "$@"`, 'sh', execPath, ...execArgv]
+  return process.execve!(unshare, [unshare, ...again, ...argv.slice(1)], { ...env, [inside]: `${pid}` })
 }
