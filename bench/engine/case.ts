@@ -57,7 +57,7 @@ export async function runCase(
     for (const n of seeds.keys()) await start('seed', n, [])
     const files = shape.leechers * payload.artifact.length
     const processes = (shape.seeds + shape.leechers) * 64 * MiB
-    await warmMemory(Math.max(4 * GiB, 2 * (files + processes)))
+    await warmMemory(4 * GiB + 2 * (files + processes))
     const known = (n: number) => (shape.mesh ? addresses.filter((_, other) => other !== shape.seeds + n) : seeds)
     const leechers = await Promise.all(Array.from({ length: shape.leechers }, (_, n) => start('leech', n, known(n))))
     const before = started.map(({ pid }) => cpuSeconds(pid))
