@@ -1,6 +1,7 @@
 import { open, rm } from 'node:fs/promises'
 import { freemem } from 'node:os'
 import { MiB } from '../src/core/units.ts'
+import { isSystemError } from '../src/store/disk-error.ts'
 
 /**
  * Let the machine have free memory that is its own. The host of a virtual machine may take back what has been free for some seconds (free page
@@ -20,7 +21,7 @@ export async function warmMemory(bytes: number): Promise<void> {
     const most = Math.min(bytes, freemem() / 2)
     for (let at = 0; at < most; at += chunk.length) await file.write(chunk, 0, chunk.length, at)
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error // less is warm
+    if (!isSystemError(error, 'ENOSPC')) throw error // less is warm
   } finally {
     await file.close()
   }

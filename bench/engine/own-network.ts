@@ -1,7 +1,6 @@
 /**
  * A network of their own for all contenders: loopback, one interface on which nobody else is, and TCP by CUBIC, as Linux is delivered. The
- * congestion control that this machine's kernel takes for its default would make one machine's ratios another's: by BBR, loopback cost our
- * engine more than it cost aria2.
+ * congestion control that this machine's kernel takes for its default would make one machine's ratios another's.
  */
 import { spawnSync } from 'node:child_process'
 

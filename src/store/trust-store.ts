@@ -28,6 +28,8 @@ interface Known {
   readonly state: TrustState | undefined
   /** The older generation has the versions of this floor, too. Not so when a save, or the power, has failed on the way there. */
   readonly even: boolean
+  /** Where the next save goes: above every serial that is on the disk, and not over the newest files. */
+  readonly next: { readonly serial: number; readonly slot: Slot }
 }
 
 export class TrustStore {
@@ -35,9 +37,7 @@ export class TrustStore {
   readonly #metadata: Generations
   readonly #floor: Generations
   readonly #turns = new Mutex()
-  /** Where the next save goes; undefined until the disk was read. */
-  #next: { serial: number; slot: Slot } | undefined
-  /** What `load` gives: the disk is this process's alone, so it need not be read again. Undefined while nobody knows what a save has left. */
+  /** The disk is this process's alone, so it need not be read again. Undefined until it was, and while nobody knows what a save has left. */
   #known: Known | undefined
 
   /** Use `openTrustStore`. */
@@ -61,7 +61,7 @@ export class TrustStore {
    */
   load(): Promise<TrustState | undefined> {
     return this.#turns.run(async () => {
-      this.#known ??= (await this.#read()).known
+      this.#known ??= await this.#read()
       return this.#known.state
     })
   }
@@ -73,11 +73,9 @@ export class TrustStore {
    */
   save(state: TrustState): Promise<void> {
     return this.#turns.run(async () => {
-      const { serial, slot } = this.#next ?? (await this.#read()).next
-      const before = this.#known ?? (await this.#read()).known
+      const before = this.#known ?? (await this.#read())
       this.#known = undefined
-      // A save that fails may still have reached the disk: its serial is spent, and the next one gives the older generation the one below its own.
-      this.#next = { serial: serial + 2, slot }
+      const { serial, slot } = before.next
       const other = slot === 'a' ? 'b' : 'a'
       const floor = toRecord(state.floor)
       // The floor first: metadata under too high a floor is fetched again, a floor that comes late lets a rollback in.
@@ -88,12 +86,12 @@ export class TrustStore {
         ? []
         : [{ slot: other, serial: serial - 1, bytes: toJson({ floor, files: toText(before.state.files) }) } as const]
       await this.#metadata.write([newer, ...older])
-      this.#next = { serial: serial + 1, slot: other }
-      this.#known = { state: atLatest(state, before.state), even: before.state !== undefined }
+      const even = before.state !== undefined
+      this.#known = { state: atLatest(state, before.state), even, next: { serial: serial + 1, slot: other } }
     })
   }
 
-  async #read() {
+  async #read(): Promise<Known> {
     const [metadata, floor] = await Promise.all([this.#metadata.read(), this.#floor.read()])
     const damage = [...metadata.damage, ...floor.damage]
     const generations = parseAll(metadata.good, metadataRecord, damage)
@@ -102,7 +100,7 @@ export class TrustStore {
       ...generations.map(({ serial, value }) => ({ serial, value: value.floor })),
     ]
     const newest = Math.max(0, ...floors.map(({ serial }) => serial))
-    this.#next = { serial: newest + 1, slot: generations[0]?.slot === 'a' ? 'b' : 'a' }
+    const next = { serial: newest + 1, slot: generations[0]?.slot === 'a' ? 'b' : 'a' } as const
     const standing = highestFloor(floors)
     if (!standing && damage.length > 0) throw unreadable(this.#directory, damage)
     const files = (generations[0]?.value.files ?? []).map(
@@ -110,7 +108,7 @@ export class TrustStore {
     )
     const state = standing && { files: new Map(files), floor: standing }
     const told = generations.filter(({ value }) => state && hasVersionsOf(fromRecord(value.floor), state.floor))
-    return { known: { state, even: told.length === slots.length }, next: this.#next }
+    return { state, even: told.length === slots.length, next }
   }
 }
 

@@ -213,6 +213,19 @@ test('a power cut keeps any of the names that were not synced: the floor is the 
   }
 })
 
+test('a save that is killed at whatever call: where the new files are, the new floor stands without them', async () => {
+  await atEveryPoint('failed', 'crash', async (faulty, point) => {
+    const directory = await savedTwice()
+    const store = await openTrustStore(directory)
+    await faulty(() => store.save(state(3))).catch(() => {})
+    const files = (await load(directory))?.files
+    await rm(join(directory, 'metadata'), { recursive: true })
+    const floor = (await load(directory))?.floor.versions.get('timestamp')
+    expect([2, 3], `point ${point}`).toContain(floor)
+    if (files?.get('timestamp.json')?.toString() === '{"version":3}') expect(floor, `point ${point}`).toBe(3)
+  })
+})
+
 test('a save that fails, and its repetition cut off by the power: whatever is left, no older floor is the newer', async () => {
   await atEveryPoint('failed but persisted', 'EIO', async (faulty, point) => {
     const directory = await savedTwice()

@@ -29,6 +29,12 @@ const changingWithData = new Set(['write', 'writeFile'])
 
 let armed: { point: number; mode: FaultMode; code: string } | undefined
 let points = 0
+let called: string[] = []
+
+/** Names of what the last `work` called, in order, the call with the fault and those behind it included. */
+export function lastCalls(): readonly string[] {
+  return called
+}
 
 /**
  * Do `work` with a fault at its first point, then at its second, and so on, until it gets by without meeting one.
@@ -48,6 +54,7 @@ export async function atEveryPoint(
     await attempt(async work => {
       armed = { point, mode, code }
       points = 0
+      called = []
       try {
         return await work()
       } finally {
@@ -79,6 +86,7 @@ type Call = (...args: never[]) => Promise<unknown>
 async function meet(name: string, work: () => Promise<unknown>): Promise<unknown> {
   if (!armed) return work()
   points++
+  called.push(name)
   if (isDead()) throw crash(name)
   if (points !== armed.point) return work()
   if (armed.mode === 'failed but persisted') await work()
