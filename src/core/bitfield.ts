@@ -19,13 +19,14 @@ export class Bitfield {
     this.bytes = bytes ? Uint8Array.from(bytes) : new Uint8Array(size)
     const spare = size * 8 - length
     if (spare > 0 && (this.bytes[size - 1]! & ((1 << spare) - 1)) !== 0) throw new RangeError('a spare bit is set')
-    for (const byte of this.bytes) this.#count += popcount(byte)
+    for (let at = 0; at < size; at++) this.#count += bitsOf[this.bytes[at]!]!
   }
 
   static full(length: number): Bitfield {
-    const field = new Bitfield(length)
-    for (let piece = 0; piece < length; piece++) field.set(piece)
-    return field
+    const bytes = new Uint8Array(Math.ceil(length / 8)).fill(0xff)
+    const spare = bytes.length * 8 - length
+    if (spare > 0) bytes[bytes.length - 1] = 0xff << spare
+    return new Bitfield(length, bytes)
   }
 
   /** Base64 of the bytes, as it travels in seat requests. */
@@ -44,6 +45,13 @@ export class Bitfield {
 
   get complete(): boolean {
     return this.#count === this.length
+  }
+
+  /** How many of these pieces `other`, of the same length, lacks. */
+  countBeyond(other: Pick<Bitfield, 'bytes'>): number {
+    let count = 0
+    for (let at = 0; at < this.bytes.length; at++) count += bitsOf[this.bytes[at]! & ~other.bytes[at]!]!
+    return count
   }
 
   has(piece: number): boolean {
@@ -65,12 +73,11 @@ export class Bitfield {
 
   /** The set pieces, ascending. */
   *pieces(): Generator<number> {
-    for (let piece = 0; piece < this.length; piece++) if (this.has(piece)) yield piece
+    for (let at = 0; at < this.bytes.length; at++)
+      if (this.bytes[at] !== 0) for (let piece = at * 8; piece < at * 8 + 8; piece++) if (this.has(piece)) yield piece
   }
 }
 
-function popcount(byte: number): number {
-  let count = 0
-  for (let rest = byte; rest !== 0; rest &= rest - 1) count++
-  return count
-}
+/** Set bits of each byte. */
+const bitsOf = new Uint8Array(256)
+for (let byte = 1; byte < 256; byte++) bitsOf[byte] = bitsOf[byte >> 1]! + (byte & 1)

@@ -25,7 +25,9 @@ const fanOut = 2
 /** and the next so much later, when the piece may have reached the first. */
 const fanOutMs = 100
 
-type Listener = Pick<Peer, 'told' | 'has'> & { readonly connection: { readonly out: { have(piece: number): void } } }
+type Listener = Pick<Peer, 'told' | 'weighed' | 'has'> & {
+  readonly connection: { readonly out: { have(piece: number): void } }
+}
 
 export interface AnnouncerParts {
   readonly peers: Iterable<Listener>
@@ -92,13 +94,17 @@ export class Announcer {
     if (waiting.length > 0) this.#tellWithin(Math.max(fanOutMs, this.#pauseMs()))
   }
 
-  #isWaiting({ told, has }: Listener): boolean {
+  /** Each news is weighed once for each peer: at every new piece, a swarm of seeds would be asked about all that they were not told of yet. */
+  #isWaiting(peer: Listener): boolean {
     const { have, availability } = this.#parts
-    for (let at = told; at < this.#log.length; at++) {
+    // What did not matter does not begin to, until nothing more will be said. Where holders have left, the clock is soon enough.
+    let at = have.complete ? peer.told : Math.max(peer.told, peer.weighed)
+    for (; at < this.#log.length; at++) {
       const piece = this.#log[at]!
-      if (!has.has(piece) && (have.complete || availability(piece) < enough)) return true
+      if (!peer.has.has(piece) && (have.complete || availability(piece) < enough)) break
     }
-    return false
+    peer.weighed = at
+    return at < this.#log.length
   }
 
   #pauseMs(): number {

@@ -177,11 +177,9 @@ export class Download {
   /** What the peer has was learnt in one go. */
   inventory(peer: Peer): void {
     const { have } = this.#parts.store
+    peer.wanted = peer.has.countBeyond(have)
     peer.counted = !peer.has.complete
-    for (const piece of peer.has.pieces()) {
-      if (!have.has(piece)) peer.wanted++
-      if (peer.counted) this.picker.order.gained(piece)
-    }
+    if (peer.counted) for (const piece of peer.has.pieces()) this.picker.order.gained(piece)
   }
 
   /** The peer has one piece more. */

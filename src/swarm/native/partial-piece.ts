@@ -46,6 +46,8 @@ export class PartialPiece {
   /** When each unit was asked for last; monotonic milliseconds. */
   readonly #askedAt: Float64Array
   #firstFree = 0
+  /** When any of it was asked for first. */
+  firstAskedAt = Infinity
   /** Some of it was asked of others than its owner. */
   shared = false
   /** Some of it was asked for more than once. */
@@ -175,6 +177,7 @@ export class PartialPiece {
   }
 
   #claim(start: number, mostBytes: number, now: number, may: (unit: number) => boolean): Block {
+    this.firstAskedAt = Math.min(this.firstAskedAt, now)
     const most = Math.max(1, Math.floor(mostBytes / unitBytes))
     let end = start
     while (end < this.#state.length && end - start < most && may(end)) {

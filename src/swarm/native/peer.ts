@@ -82,7 +82,7 @@ export class Peer implements Asker, Customer, Requester, Standing, Taker {
   readonly id: string
   readonly fast: boolean
   readonly extended: boolean
-  readonly has: Bitfield
+  has: Bitfield
   readonly pipeline: Pipeline
   readonly connection: Connection
   readonly connectedAt: number
@@ -109,6 +109,8 @@ export class Peer implements Asker, Customer, Requester, Standing, Taker {
   since: number
   /** How much of the log of our new pieces it has been told. */
   told = 0
+  /** Up to here none of it mattered to the peer. */
+  weighed = 0
   current: PartialPiece | undefined
   held = 0
   barren = -1
@@ -294,7 +296,7 @@ export class Peer implements Asker, Customer, Requester, Standing, Taker {
   #inventory(said: Bitfield): void {
     if (!this.#inventoried) {
       this.#inventoried = true
-      for (const piece of said.pieces()) this.has.set(piece)
+      this.has = said
       this.#events.onInventory(this)
       return
     }

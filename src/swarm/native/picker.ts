@@ -198,7 +198,9 @@ export class Picker {
   #double(asker: Asker, now: number): Block | undefined {
     if (now - asker.undoubledAt < doubleLookMs) return undefined
     const then = now - overdueMs - asker.answerMs
+    // In the order in which they were started: what follows the first that is too young is younger still.
     for (const partial of this.started.values()) {
+      if (partial.firstAskedAt >= then) break
       // What only this peer was asked for, it will not bring sooner for being asked again.
       if (partial.complete || partial.exclusive || (partial.owner === asker && !partial.shared)) continue
       if (!asker.has.has(partial.index)) continue

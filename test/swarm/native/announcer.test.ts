@@ -12,7 +12,13 @@ function listener(...has: number[]) {
   const bits = new Bitfield(pieces)
   for (const piece of has) bits.set(piece)
   const heard: number[] = []
-  return { told: 0, has: bits, heard, connection: { out: { have: (piece: number) => void heard.push(piece) } } }
+  return {
+    told: 0,
+    weighed: 0,
+    has: bits,
+    heard,
+    connection: { out: { have: (piece: number) => void heard.push(piece) } },
+  }
 }
 
 function announcing(others: ReturnType<typeof listener>[], complete = false) {
@@ -61,6 +67,47 @@ test('who has all tells all who lack it: nothing more will be said', () => {
   announcer.add(3)
   vi.advanceTimersByTime(1000)
   expect(lacks.heard).toEqual([3])
+})
+
+test('what is new is weighed once for each peer, and not again at each new piece', () => {
+  const lacks = listener()
+  let weighed = 0
+  const availability = () => ++weighed && 4
+  const peers = [lacks, listener()]
+  const announcer = new Announcer({
+    peers,
+    have: { complete: false },
+    availability,
+    now: () => Date.now(),
+    random: Math.random,
+  })
+  for (let piece = 0; piece < pieces; piece++) {
+    announcer.add(piece)
+    vi.advanceTimersByTime(1)
+  }
+  expect(weighed).toBe(pieces * peers.length)
+  announcer.tell(lacks)
+  expect(lacks.heard).toHaveLength(pieces)
+})
+
+test('who was not told what he lacks, because many had it, is told when all is here', () => {
+  const have = { complete: false }
+  const lacks = listener()
+  const announcer = new Announcer({
+    peers: [lacks],
+    have,
+    availability: () => 4,
+    now: () => Date.now(),
+    random: Math.random,
+  })
+  announcer.add(1)
+  vi.advanceTimersByTime(1000)
+  expect(lacks.heard).toEqual([])
+  have.complete = true
+  lacks.has.set(2)
+  announcer.add(2)
+  vi.advanceTimersByTime(1000)
+  expect(lacks.heard).toEqual([1, 2])
 })
 
 test('each piece once, and to who comes later what came later', () => {

@@ -135,6 +135,20 @@ describe('rules', () => {
     expect(picker.next(ben, unitBytes, now + 3 * overdueMs, everything)).toMatchObject({ begin: 0 })
   })
 
+  test('what is overdue is asked of another, what was started since is not', () => {
+    const { picker, peer } = lab(3)
+    const [ann, ben, cat] = [peer('ann'), peer('ben'), peer('cat')]
+    const [old, less, young] = [ann, ben, cat].map(each => each!.ask(picker, everything, pieceUnits)!)
+    const onlyOldIsOverdue = now - 1000
+    const doubled = Array.from({ length: 2 * pieceUnits }, () => {
+      const block = picker.next(cat, unitBytes, onlyOldIsOverdue, everything)
+      if (block) cat.requests.push({ block, partial: picker.started.get(block.piece)! })
+      return block?.piece
+    })
+    expect(doubled).toEqual([...Array(pieceUnits).fill(old!.piece), ...Array(pieceUnits).fill(undefined)])
+    expect(picker.started.get(less!.piece)!.doubled || picker.started.get(young!.piece)!.doubled).toBe(false)
+  })
+
   test('a piece that several spoilt comes whole from one', () => {
     const { picker, peer } = lab(1)
     const [ann, ben] = [peer('ann'), peer('ben')]
