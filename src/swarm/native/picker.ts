@@ -137,7 +137,7 @@ export class Picker {
 
   #start(asker: Asker): PartialPiece | undefined {
     if (asker.barren === this.#restored) return undefined
-    const rarest = this.order.first(candidate => asker.has.has(candidate))
+    const rarest = this.order.first(asker.has)
     if (rarest < 0) asker.barren = this.#restored
     if (rarest < 0 || (this.started.size >= this.#parts.mostStarted && !this.#makeRoom())) return undefined
     const piece = this.#suggested(asker, rarest) ?? rarest

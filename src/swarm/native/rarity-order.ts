@@ -9,6 +9,11 @@
  * are not counted at all: they shift all buckets alike. The first shuffle is the random start: among equally rare pieces each
  * node begins elsewhere, or all would ask the one seed for the same.
  */
+import { Bitfield } from '../../core/bitfield.ts'
+
+/** Of the rarest pieces, before the sets are compared as a whole. */
+const rarestLookedAt = 16
+
 export class RarityOrder {
   readonly #order: Int32Array
   /** Where a piece stands in `#order`; past `#length` when it is not to be started. */
@@ -17,6 +22,8 @@ export class RarityOrder {
   /** `#ends[a]`: one past the last piece of availability `a`; as long as the largest availability needs. */
   readonly #ends: number[]
   #length: number
+  /** The pieces before `#length`. */
+  readonly #startable: Bitfield
 
   /** @param random 0 <= random() < 1. */
   constructor(pieces: number, random: () => number) {
@@ -32,6 +39,7 @@ export class RarityOrder {
     this.#availability = new Uint16Array(pieces)
     this.#ends = [pieces]
     this.#length = pieces
+    this.#startable = Bitfield.full(pieces)
   }
 
   /** Pieces still to be started. */
@@ -66,6 +74,7 @@ export class RarityOrder {
   /** `piece` is started, or came from elsewhere. */
   remove(piece: number): void {
     if (!this.includes(piece)) return
+    this.#startable.clear(piece)
     // Swap it over the edge of every higher bucket, to the end.
     let at = this.#position[piece]!
     for (let bucket = this.#availability[piece]!; bucket < this.#ends.length; bucket++) {
@@ -79,6 +88,7 @@ export class RarityOrder {
   /** `piece` is to be started after all. */
   restore(piece: number): void {
     if (this.includes(piece)) return
+    this.#startable.set(piece)
     const bucket = this.#availability[piece]!
     while (this.#ends.length <= bucket) this.#ends.push(this.#length)
     this.#swap(this.#position[piece]!, this.#length)
@@ -92,10 +102,24 @@ export class RarityOrder {
     this.#ends[bucket]!++
   }
 
-  /** @returns The rarest piece that `has` says yes to; -1 when there is none. Looks at each piece once at most. */
-  first(has: (piece: number) => boolean): number {
-    for (let at = 0; at < this.#length; at++) if (has(this.#order[at]!)) return this.#order[at]!
-    return -1
+  /**
+   * @param has Of the artifact's pieces.
+   * @returns The rarest of them that is still to be started; -1 when there is none. Who has many is done with after a look at the rarest; for
+   *   who has few, or none of what is left, each byte of both sets is looked at once.
+   */
+  first(has: Pick<Bitfield, 'has' | 'bytes'>): number {
+    const rarest = Math.min(this.#length, rarestLookedAt)
+    for (let at = 0; at < rarest; at++) if (has.has(this.#order[at]!)) return this.#order[at]!
+    if (rarest === this.#length) return -1
+    let best = this.#length
+    const startable = this.#startable.bytes
+    for (let at = 0; at < startable.length; at++) {
+      const both = startable[at]! & has.bytes[at]!
+      if (both === 0) continue
+      for (let bit = 0; bit < 8; bit++)
+        if ((both & (0x80 >> bit)) !== 0) best = Math.min(best, this.#position[at * 8 + bit]!)
+    }
+    return best < this.#length ? this.#order[best]! : -1
   }
 
   #swap(a: number, b: number): void {
