@@ -209,7 +209,8 @@ export class Peer implements Asker, Customer, Requester, Standing, Taker {
   /** Tell it what has arrived of what it sends, when it is time. */
   acknowledge(): void {
     const { connection, pipeline } = this
-    const receipt = this.#receipts.due(connection.talking || pipeline.idle, this.#now())
+    const now = this.#now()
+    const receipt = this.#receipts.due(connection.talking || pipeline.idle, pipeline.rate.at(now), now)
     if (receipt) connection.out.extended(receipt.id, encodeReceipt(receipt.total))
   }
 

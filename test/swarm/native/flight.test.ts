@@ -1,6 +1,6 @@
 /** What may be under way to peers that give receipts, on a clock that the test moves. */
 import { expect, test } from 'vitest'
-import { KiB } from '../../../src/core/units.ts'
+import { hour, KiB, MiB } from '../../../src/core/units.ts'
 import { Flight } from '../../../src/swarm/native/flight.ts'
 import { LineWindow } from '../../../src/swarm/native/line-window.ts'
 import { WireError } from '../../../src/swarm/native/message.ts'
@@ -52,6 +52,24 @@ test('receipts make room, and tell the rate: a fast cable gets more under way', 
     flight.receipt('a', total)
   }
   expect(fill('a')).toBeGreaterThan(2 * 1024 * KiB)
+})
+
+test('how fast a cable is is found out within some round trips, also after an hour in which nothing was sent', () => {
+  const { clock, flight, track, fill } = lab()
+  track('a')
+  let total = 0
+  for (const quietMs of [0, hour, hour]) {
+    clock.now += quietMs
+    for (let roundTrip = 0; roundTrip < 6; roundTrip++) {
+      total += fill('a')
+      clock.now += 1
+      flight.receipt('a', total % 2 ** 32)
+    }
+    const sent = fill('a')
+    expect(sent).toBeGreaterThan(8 * MiB)
+    total += sent
+    flight.receipt('a', total % 2 ** 32)
+  }
 })
 
 test('the total of bytes goes round at 2^32, and what was sent before the peer spoke counts', () => {
@@ -141,15 +159,34 @@ test('a window forgets what is stale, once, and what has ended after that change
 test('a receipt goes along with what is said, and by itself after 64 KiB or 100 ms; to who wants one', () => {
   const receipts = new Receipts()
   receipts.arrived(10)
-  expect(receipts.due(true, 0)).toBeUndefined()
+  expect(receipts.due(true, undefined, 0)).toBeUndefined()
   receipts.wantedAs = 7
-  expect(receipts.due(true, 0)).toEqual({ id: 7, total: 10 })
-  expect(receipts.due(true, 0)).toBeUndefined()
+  expect(receipts.due(true, undefined, 0)).toEqual({ id: 7, total: 10 })
+  expect(receipts.due(true, undefined, 0)).toBeUndefined()
   receipts.arrived(1)
-  expect(receipts.due(false, 99)).toBeUndefined()
-  expect(receipts.due(false, 100)).toEqual({ id: 7, total: 11 })
+  expect(receipts.due(false, undefined, 99)).toBeUndefined()
+  expect(receipts.due(false, undefined, 100)).toEqual({ id: 7, total: 11 })
   receipts.arrived(64 * KiB)
-  expect(receipts.due(false, 101)).toEqual({ id: 7, total: 64 * KiB + 11 })
+  expect(receipts.due(false, undefined, 101)).toEqual({ id: 7, total: 64 * KiB + 11 })
   receipts.arrived(2 ** 32)
-  expect(receipts.due(false, 102)).toEqual({ id: 7, total: 64 * KiB + 11 })
+  expect(receipts.due(false, undefined, 102)).toEqual({ id: 7, total: 64 * KiB + 11 })
+})
+
+test.each([
+  ['not known', undefined, 64 * KiB],
+  ['that of a thin cable', 100 * KiB, 64 * KiB],
+  ['8 MiB/s', 8 * MiB, 512 * KiB],
+  ['that of a fast LAN', 500 * MiB, MiB],
+])('at a rate that is %s a receipt goes by itself after so many bytes, and after 100 ms', (_, rate, bytes) => {
+  const receipts = new Receipts()
+  receipts.wantedAs = 7
+  receipts.arrived(1)
+  receipts.due(true, rate, 0)
+  receipts.arrived(bytes - 1)
+  expect(receipts.due(false, rate, 99)).toBeUndefined()
+  receipts.arrived(1)
+  expect(receipts.due(false, rate, 99)).toEqual({ id: 7, total: bytes + 1 })
+  receipts.arrived(1)
+  expect(receipts.due(false, rate, 198)).toBeUndefined()
+  expect(receipts.due(false, rate, 199)).toEqual({ id: 7, total: bytes + 2 })
 })
