@@ -82,7 +82,7 @@ export class Announcer {
 
   #tellWhoWaits(): void {
     const { peers, now, random } = this.#parts
-    const waiting = [...peers].filter(peer => this.#isWaiting(peer))
+    const waiting = [...peers].filter(peer => this.#weigh(peer))
     const packets = Math.min(fanOut, waiting.length)
     for (let n = 0; n < packets; n++) {
       const [peer] = waiting.splice(Math.floor(random() * waiting.length), 1)
@@ -94,8 +94,12 @@ export class Announcer {
     if (waiting.length > 0) this.#tellWithin(Math.max(fanOutMs, this.#pauseMs()))
   }
 
-  /** Each news is weighed once for each peer: at every new piece, a swarm of seeds would be asked about all that they were not told of yet. */
-  #isWaiting(peer: Listener): boolean {
+  /**
+   * News that does not matter to a peer is weighed once: else each new piece would have every seed asked about all that it was not told of yet.
+   *
+   * @returns Whether it waits for any.
+   */
+  #weigh(peer: Listener): boolean {
     const { have, availability } = this.#parts
     // What did not matter does not begin to, until nothing more will be said. Where holders have left, the clock is soon enough.
     let at = have.complete ? peer.told : Math.max(peer.told, peer.weighed)

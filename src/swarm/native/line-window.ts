@@ -1,8 +1,7 @@
 /**
  * How many bytes may be under way at a time in one direction of this machine's cable, with all peers of a swarm together. Pure.
  *
- *   nothing known     `leastBytes`, and twice what has arrived since: on a LAN that doubles with each round trip. At the start, and after a
- *                     second of quiet, which says nothing about the cable
+ *   nothing known     `leastBytes`, and twice what has arrived since: on a LAN that doubles with each round trip
  *   at a rate         what arrives in `spanMs`, at least `leastBytes`
  *
  * A pipeline covers one peer's round trip. Twenty of them filled a cable of 1 Mbit/s with a minute of blocks, and whatever else a
@@ -20,19 +19,16 @@ export interface LineWindowParts {
 }
 
 const buckets = 4
-const quietMs = second
 
 export class LineWindow {
   readonly #leastBytes: number
   readonly #spanMs: number
   readonly #bucketMs: number
-  #rate: Rate
+  readonly #rate: Rate
   /** Bytes that began in each of the latest spans of `#bucketMs` and are still under way; by number of the span, modulo. */
   readonly #young = new Float64Array(buckets)
   #latest = 0
   #arrived = 0
-  /** When anything began or arrived. */
-  #usedAt: number
 
   /** @param now Monotonic milliseconds, here and below. */
   constructor({ leastBytes, spanMs, staleMs }: LineWindowParts, now: number) {
@@ -40,7 +36,6 @@ export class LineWindow {
     this.#spanMs = spanMs
     this.#bucketMs = staleMs / buckets
     this.#rate = new Rate(now)
-    this.#usedAt = now
   }
 
   /** Bytes that may be begun now; 0 or less: none. @param share Of the window: for what can wait, to leave room for what cannot. */
@@ -55,11 +50,6 @@ export class LineWindow {
   }
 
   begin(bytes: number, now: number): void {
-    if (now - this.#usedAt > quietMs && this.underWay(now) === 0) {
-      this.#rate = new Rate(now)
-      this.#arrived = 0
-    }
-    this.#usedAt = now
     this.#young[this.#turn(now) % buckets]! += bytes
   }
 
@@ -70,7 +60,6 @@ export class LineWindow {
   }
 
   arrived(bytes: number, now: number): void {
-    this.#usedAt = now
     this.#arrived += bytes
     this.#rate.add(bytes, now)
   }

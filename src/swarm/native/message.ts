@@ -9,6 +9,7 @@
  *
  * Each type has a shortest and a longest length, so that a frame is judged by its first five bytes, before anything is kept.
  */
+import { Bitfield } from '../../core/bitfield.ts'
 import { KiB } from '../../core/units.ts'
 
 export type Message =
@@ -81,4 +82,13 @@ export function frameLimits(pieces: number, blockBytes: number): FrameLimits {
   shortest[id.extended] = 2
   longest[id.extended] = 2 + extendedLimitBytes
   return { shortest, longest }
+}
+
+/** What a `bitfield` message says. @param bytes As many as `pieces` need. @throws WireError. */
+export function parseInventory(pieces: number, bytes: Uint8Array): Bitfield {
+  try {
+    return new Bitfield(pieces, bytes)
+  } catch {
+    throw new WireError('a spare bit is set')
+  }
 }

@@ -21,7 +21,7 @@ import {
 import type { Handshake } from './handshake.ts'
 import { Interest } from './interest.ts'
 import type { LineWindow } from './line-window.ts'
-import { largestBlockBytes, type Message, standardBlockBytes, WireError } from './message.ts'
+import { largestBlockBytes, type Message, parseInventory, standardBlockBytes, WireError } from './message.ts'
 import type { Block, PartialPiece } from './partial-piece.ts'
 import type { Asker } from './picker.ts'
 import { Pipeline } from './pipeline.ts'
@@ -82,7 +82,6 @@ export class Peer implements Asker, Customer, Requester, Standing, Taker {
   readonly id: string
   readonly fast: boolean
   readonly extended: boolean
-  has: Bitfield
   readonly pipeline: Pipeline
   readonly connection: Connection
   readonly connectedAt: number
@@ -93,9 +92,10 @@ export class Peer implements Asker, Customer, Requester, Standing, Taker {
   /** Where it says that it listens. */
   listenPort: number | undefined
   #client: string
+  #has: Bitfield
   #inventoried = false
   #blockBytes = standardBlockBytes
-  readonly #receipts = new Receipts()
+  readonly #receipts: Receipts
   /** Its pieces are counted one by one in the rarity order: it did not have everything from the start. */
   counted = true
   /** Pieces it has that we lack. */
@@ -141,7 +141,7 @@ export class Peer implements Asker, Customer, Requester, Standing, Taker {
     this.#events = events
     this.#strikes = parts.strikes
     this.connectedAt = this.since = this.usefulAt = now()
-    this.has = new Bitfield(pieceCount(layout))
+    this.#has = new Bitfield(pieceCount(layout))
     this.rest()
     this.pipeline = new Pipeline(now(), parts.tuning.requestMs, defaultRequestQueue, standardBlockBytes, parts.line)
     const expected = () => (this.pipeline.expected > standardBlockBytes ? this.pipeline.expected : 0)
@@ -149,12 +149,20 @@ export class Peer implements Asker, Customer, Requester, Standing, Taker {
       onMessage: message => this.#hear(message),
       onTurn: () => events.onTurn(this),
       onDrain: () => events.onDrain(this),
-      onClose: reason => events.onClose(this, reason),
+      onClose: reason => {
+        this.#receipts.stop()
+        events.onClose(this, reason)
+      },
     })
+    this.#receipts = new Receipts({ now, say: (id, total) => this.connection.out.extended(id, encodeReceipt(total)) })
   }
 
   get host(): string {
     return this.address.host
+  }
+
+  get has(): Bitfield {
+    return this.#has
   }
 
   get strikes(): number {
@@ -209,9 +217,7 @@ export class Peer implements Asker, Customer, Requester, Standing, Taker {
   /** Tell it what has arrived of what it sends, when it is time. */
   acknowledge(): void {
     const { connection, pipeline } = this
-    const now = this.#now()
-    const receipt = this.#receipts.due(connection.talking || pipeline.idle, pipeline.rate.at(now), now)
-    if (receipt) connection.out.extended(receipt.id, encodeReceipt(receipt.total))
+    this.#receipts.tend(connection.talking || pipeline.idle, pipeline.rate.at(this.#now()))
   }
 
   setChoked(choked: boolean, now: number): void {
@@ -297,7 +303,7 @@ export class Peer implements Asker, Customer, Requester, Standing, Taker {
   #inventory(said: Bitfield): void {
     if (!this.#inventoried) {
       this.#inventoried = true
-      this.has = said
+      this.#has = said
       this.#events.onInventory(this)
       return
     }
@@ -338,11 +344,3 @@ export class Peer implements Asker, Customer, Requester, Standing, Taker {
 }
 
 const needsFast: ReadonlySet<Message['type']> = new Set(['haveAll', 'haveNone', 'reject'])
-
-function parseInventory(pieces: number, bytes: Uint8Array): Bitfield {
-  try {
-    return new Bitfield(pieces, bytes)
-  } catch {
-    throw new WireError('a spare bit is set')
-  }
-}

@@ -11,9 +11,6 @@
  */
 import { Bitfield } from '../../core/bitfield.ts'
 
-/** Of the rarest pieces, before the sets are compared as a whole. */
-const rarestLookedAt = 16
-
 export class RarityOrder {
   readonly #order: Int32Array
   /** Where a piece stands in `#order`; past `#length` when it is not to be started. */
@@ -104,15 +101,15 @@ export class RarityOrder {
 
   /**
    * @param has Of the artifact's pieces.
-   * @returns The rarest of them that is still to be started; -1 when there is none. Who has many is done with after a look at the rarest; for
-   *   who has few, or none of what is left, each byte of both sets is looked at once.
+   * @returns The rarest of them that is still to be started; -1 when there is none. Is one of the rarest among them, it is found at once; else the
+   *   sets are compared as a whole, byte by byte, after as many looks as that takes.
    */
   first(has: Pick<Bitfield, 'has' | 'bytes'>): number {
-    const rarest = Math.min(this.#length, rarestLookedAt)
+    const startable = this.#startable.bytes
+    const rarest = Math.min(this.#length, startable.length)
     for (let at = 0; at < rarest; at++) if (has.has(this.#order[at]!)) return this.#order[at]!
     if (rarest === this.#length) return -1
     let best = this.#length
-    const startable = this.#startable.bytes
     for (let at = 0; at < startable.length; at++) {
       const both = startable[at]! & has.bytes[at]!
       if (both === 0) continue

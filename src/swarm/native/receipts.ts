@@ -1,25 +1,38 @@
 /**
- * When a peer is told how much of what it sends has arrived (`sm_receipt`, extension.ts). Its uplink may have a long queue that no socket
- * knows of; by receipts it keeps that short. Pure.
+ * Tells a peer how much of what it sends has arrived (`sm_receipt`, extension.ts). Its uplink may have a long queue that no socket
+ * knows of; by receipts it keeps that short.
  */
 import { KiB, MiB } from '../../core/units.ts'
 
-/** A receipt goes along with whatever is said; on its own after so long, or so many bytes. */
+/** A receipt goes along with whatever is said; on its own after so many bytes, or so long. */
+const receiptBytes = 64 * KiB
 const receiptMs = 100
-const leastBytes = 64 * KiB
 /**
- * From a fast peer it is more: this part of what it brings in a second, since that is what it may have under way. A receipt for each block would
- * be most of what we say to it. Not more than a few blocks: when what it may have under way is less, having known the cable as a slower one, it waits for us.
+ * Where a peer brings so much in a second, it waits for those of the last so long: one for each block would be most of what is said to it. Slower,
+ * and the peer may be one that sends no more until it hears how much has arrived.
  */
-const shareOfSecond = 1 / 16
-const mostBytes = MiB
+const fastBytesPerSecond = 16 * MiB
+const gatheringMs = 25
+
+export interface ReceiptsParts {
+  /** Monotonic milliseconds. */
+  readonly now: () => number
+  /** @param id Under which the peer wants it. @param total Bytes of all blocks so far, modulo 2^32. */
+  readonly say: (id: number, total: number) => void
+}
 
 export class Receipts {
   /** Under which id the peer wants them; undefined: it wants none. */
   wantedAs: number | undefined
+  readonly #parts: ReceiptsParts
   #arrived = 0
   #receipted = 0
   #receiptedAt = Number.NEGATIVE_INFINITY
+  #gathering: NodeJS.Timeout | undefined
+
+  constructor(parts: ReceiptsParts) {
+    this.#parts = parts
+  }
 
   /** A block has come, wanted or not. */
   arrived(bytes: number): void {
@@ -27,22 +40,31 @@ export class Receipts {
   }
 
   /**
+   * Say what is to be said now. To be called when blocks have come, and now and then.
+   *
    * @param cheap Something is said anyway, or nothing more is on its way that could bring the next one.
    * @param rate Bytes a second that the peer brings; undefined: not known.
-   * @param now Monotonic milliseconds.
-   * @returns What to say now: bytes of all blocks so far, modulo 2^32.
    */
-  due(
-    cheap: boolean,
-    rate: number | undefined,
-    now: number,
-  ): { readonly id: number; readonly total: number } | undefined {
+  tend(cheap: boolean, rate: number | undefined): void {
     const fresh = this.#arrived - this.#receipted
-    if (this.wantedAs === undefined || fresh === 0) return undefined
-    const enough = Math.max(leastBytes, Math.min((rate ?? 0) * shareOfSecond, mostBytes))
-    if (!cheap && fresh < enough && now - this.#receiptedAt < receiptMs) return undefined
+    if (this.wantedAs === undefined || fresh === 0) return
+    const pauseMs = this.#parts.now() - this.#receiptedAt
+    if (cheap || pauseMs >= receiptMs) this.#say(this.wantedAs)
+    else if (fresh < receiptBytes) return
+    else if ((rate ?? 0) < fastBytesPerSecond || pauseMs >= gatheringMs) this.#say(this.wantedAs)
+    else this.#gathering ??= setTimeout(() => this.tend(true, rate), gatheringMs - pauseMs)
+  }
+
+  /** The peer is gone. */
+  stop(): void {
+    clearTimeout(this.#gathering)
+  }
+
+  #say(id: number): void {
+    clearTimeout(this.#gathering)
+    this.#gathering = undefined
     this.#receipted = this.#arrived
-    this.#receiptedAt = now
-    return { id: this.wantedAs, total: this.#arrived >>> 0 }
+    this.#receiptedAt = this.#parts.now()
+    this.#parts.say(id, this.#arrived >>> 0)
   }
 }

@@ -1,6 +1,6 @@
 /** What may be under way to peers that give receipts, on a clock that the test moves. */
-import { expect, test } from 'vitest'
-import { hour, KiB, MiB } from '../../../src/core/units.ts'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { KiB, MiB } from '../../../src/core/units.ts'
 import { Flight } from '../../../src/swarm/native/flight.ts'
 import { LineWindow } from '../../../src/swarm/native/line-window.ts'
 import { WireError } from '../../../src/swarm/native/message.ts'
@@ -52,24 +52,6 @@ test('receipts make room, and tell the rate: a fast cable gets more under way', 
     flight.receipt('a', total)
   }
   expect(fill('a')).toBeGreaterThan(2 * 1024 * KiB)
-})
-
-test('how fast a cable is is found out within some round trips, also after an hour in which nothing was sent', () => {
-  const { clock, flight, track, fill } = lab()
-  track('a')
-  let total = 0
-  for (const quietMs of [0, hour, hour]) {
-    clock.now += quietMs
-    for (let roundTrip = 0; roundTrip < 6; roundTrip++) {
-      total += fill('a')
-      clock.now += 1
-      flight.receipt('a', total % 2 ** 32)
-    }
-    const sent = fill('a')
-    expect(sent).toBeGreaterThan(8 * MiB)
-    total += sent
-    flight.receipt('a', total % 2 ** 32)
-  }
 })
 
 test('the total of bytes goes round at 2^32, and what was sent before the peer spoke counts', () => {
@@ -156,37 +138,85 @@ test('a window forgets what is stale, once, and what has ended after that change
   expect(line.room(2600)).toBe(1000)
 })
 
-test('a receipt goes along with what is said, and by itself after 64 KiB or 100 ms; to who wants one', () => {
-  const receipts = new Receipts()
-  receipts.arrived(10)
-  expect(receipts.due(true, undefined, 0)).toBeUndefined()
-  receipts.wantedAs = 7
-  expect(receipts.due(true, undefined, 0)).toEqual({ id: 7, total: 10 })
-  expect(receipts.due(true, undefined, 0)).toBeUndefined()
-  receipts.arrived(1)
-  expect(receipts.due(false, undefined, 99)).toBeUndefined()
-  expect(receipts.due(false, undefined, 100)).toEqual({ id: 7, total: 11 })
-  receipts.arrived(64 * KiB)
-  expect(receipts.due(false, undefined, 101)).toEqual({ id: 7, total: 64 * KiB + 11 })
-  receipts.arrived(2 ** 32)
-  expect(receipts.due(false, undefined, 102)).toEqual({ id: 7, total: 64 * KiB + 11 })
-})
+describe('receipts', () => {
+  beforeEach(() => void vi.useFakeTimers())
+  afterEach(() => void vi.useRealTimers())
 
-test.each([
-  ['not known', undefined, 64 * KiB],
-  ['that of a thin cable', 100 * KiB, 64 * KiB],
-  ['8 MiB/s', 8 * MiB, 512 * KiB],
-  ['that of a fast LAN', 500 * MiB, MiB],
-])('at a rate that is %s a receipt goes by itself after so many bytes, and after 100 ms', (_, rate, bytes) => {
-  const receipts = new Receipts()
-  receipts.wantedAs = 7
-  receipts.arrived(1)
-  receipts.due(true, rate, 0)
-  receipts.arrived(bytes - 1)
-  expect(receipts.due(false, rate, 99)).toBeUndefined()
-  receipts.arrived(1)
-  expect(receipts.due(false, rate, 99)).toEqual({ id: 7, total: bytes + 1 })
-  receipts.arrived(1)
-  expect(receipts.due(false, rate, 198)).toBeUndefined()
-  expect(receipts.due(false, rate, 199)).toEqual({ id: 7, total: bytes + 2 })
+  function giving() {
+    const said: [id: number, total: number][] = []
+    const receipts = new Receipts({ now: () => Date.now(), say: (id, total) => void said.push([id, total]) })
+    return { receipts, said, pass: (ms: number) => void vi.advanceTimersByTime(ms) }
+  }
+
+  test('one goes along with what is said, and by itself after 64 KiB or 100 ms; to who wants one', () => {
+    const { receipts, said, pass } = giving()
+    receipts.arrived(10)
+    receipts.tend(true, undefined)
+    expect(said).toEqual([])
+    receipts.wantedAs = 7
+    receipts.tend(true, undefined)
+    receipts.tend(true, undefined)
+    expect(said.splice(0)).toEqual([[7, 10]])
+    receipts.arrived(1)
+    pass(99)
+    receipts.tend(false, undefined)
+    expect(said).toEqual([])
+    pass(1)
+    receipts.tend(false, undefined)
+    expect(said.splice(0)).toEqual([[7, 11]])
+    receipts.arrived(64 * KiB)
+    receipts.tend(false, undefined)
+    receipts.arrived(2 ** 32)
+    receipts.tend(false, undefined)
+    const total = 64 * KiB + 11
+    expect(said).toEqual([
+      [7, total],
+      [7, total],
+    ])
+  })
+
+  test('those for a fast peer gather for 25 ms, and then go though nothing more comes', () => {
+    const { receipts, said, pass } = giving()
+    receipts.wantedAs = 7
+    const rate = 16 * MiB
+    for (let block = 0; block < 45; block++) {
+      receipts.arrived(256 * KiB)
+      receipts.tend(false, rate)
+      pass(2)
+    }
+    expect(said.map(([, total]) => total / (256 * KiB))).toEqual([1, 13, 25, 38])
+    pass(10)
+    expect(said.at(-1)).toEqual([7, 45 * 256 * KiB])
+    pass(1000)
+    expect(said).toHaveLength(5)
+  })
+
+  test('a peer that is a little slower hears of each block: it may wait for that', () => {
+    const { receipts, said } = giving()
+    receipts.wantedAs = 7
+    for (let block = 0; block < 5; block++) {
+      receipts.arrived(64 * KiB)
+      receipts.tend(false, 16 * MiB - 1)
+    }
+    expect(said).toHaveLength(5)
+  })
+
+  test('what is said for another reason takes along what has gathered, and who is gone is told nothing', () => {
+    const { receipts, said, pass } = giving()
+    receipts.wantedAs = 7
+    const arrive = () => {
+      receipts.arrived(256 * KiB)
+      receipts.tend(false, 100 * MiB)
+    }
+    arrive()
+    arrive()
+    receipts.tend(true, 100 * MiB)
+    pass(20)
+    expect(said).toHaveLength(2)
+    arrive()
+    receipts.stop()
+    pass(1000)
+    expect(said).toHaveLength(2)
+    expect(vi.getTimerCount()).toBe(0)
+  })
 })
