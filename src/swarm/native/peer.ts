@@ -217,7 +217,7 @@ export class Peer implements Asker, Customer, Requester, Standing, Taker {
   /** Tell it what has arrived of what it sends, when it is time. */
   acknowledge(): void {
     const { connection, pipeline } = this
-    this.#receipts.tend(connection.talking || pipeline.idle, pipeline.rate.at(this.#now()))
+    this.#receipts.tend(connection.talking || pipeline.idle, () => pipeline.rate.at(this.#now()))
   }
 
   setChoked(choked: boolean, now: number): void {

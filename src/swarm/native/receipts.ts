@@ -2,17 +2,18 @@
  * Tells a peer how much of what it sends has arrived (`sm_receipt`, extension.ts). Its uplink may have a long queue that no socket
  * knows of; by receipts it keeps that short.
  */
-import { KiB, MiB } from '../../core/units.ts'
+import { KiB, MiB, second } from '../../core/units.ts'
 
 /** A receipt goes along with whatever is said; on its own after so many bytes, or so long. */
 const receiptBytes = 64 * KiB
 const receiptMs = 100
 /**
- * Where a peer brings so much in a second, it waits for those of the last so long: one for each block would be most of what is said to it. Slower,
- * and the peer may be one that sends no more until it hears how much has arrived.
+ * Where a peer brings so much in a second, receipts gather for so long: one for each block would be most of what is said to it. When less than that
+ * comes meanwhile, the peer was waiting to hear of it (who is thought late may have two blocks under way): for a while it hears at once again.
  */
 const fastBytesPerSecond = 16 * MiB
 const gatheringMs = 25
+const promptMs = second
 
 export interface ReceiptsParts {
   /** Monotonic milliseconds. */
@@ -29,6 +30,7 @@ export class Receipts {
   #receipted = 0
   #receiptedAt = Number.NEGATIVE_INFINITY
   #gathering: NodeJS.Timeout | undefined
+  #promptUntil = Number.NEGATIVE_INFINITY
 
   constructor(parts: ReceiptsParts) {
     this.#parts = parts
@@ -45,19 +47,30 @@ export class Receipts {
    * @param cheap Something is said anyway, or nothing more is on its way that could bring the next one.
    * @param rate Bytes a second that the peer brings; undefined: not known.
    */
-  tend(cheap: boolean, rate: number | undefined): void {
+  tend(cheap: boolean, rate: () => number | undefined): void {
     const fresh = this.#arrived - this.#receipted
     if (this.wantedAs === undefined || fresh === 0) return
-    const pauseMs = this.#parts.now() - this.#receiptedAt
+    const now = this.#parts.now()
+    const pauseMs = now - this.#receiptedAt
     if (cheap || pauseMs >= receiptMs) this.#say(this.wantedAs)
     else if (fresh < receiptBytes) return
-    else if ((rate ?? 0) < fastBytesPerSecond || pauseMs >= gatheringMs) this.#say(this.wantedAs)
-    else this.#gathering ??= setTimeout(() => this.tend(true, rate), gatheringMs - pauseMs)
+    else if (pauseMs >= gatheringMs || now < this.#promptUntil || (rate() ?? 0) < fastBytesPerSecond)
+      this.#say(this.wantedAs)
+    else this.#gathering ??= setTimeout(() => this.#gathered(), gatheringMs - pauseMs)
   }
 
-  /** The peer is gone. */
+  /** The peer is gone: nothing more is said. */
   stop(): void {
     clearTimeout(this.#gathering)
+    this.wantedAs = undefined
+  }
+
+  #gathered(): void {
+    this.#gathering = undefined
+    if (this.wantedAs === undefined) return
+    const enough = (fastBytesPerSecond * gatheringMs) / second
+    if (this.#arrived - this.#receipted < enough) this.#promptUntil = this.#parts.now() + promptMs
+    this.#say(this.wantedAs)
   }
 
   #say(id: number): void {

@@ -4,6 +4,7 @@ import { KiB, MiB } from '../../../src/core/units.ts'
 import { Flight } from '../../../src/swarm/native/flight.ts'
 import { LineWindow } from '../../../src/swarm/native/line-window.ts'
 import { WireError } from '../../../src/swarm/native/message.ts'
+import { Rate } from '../../../src/swarm/native/rate.ts'
 import { Receipts } from '../../../src/swarm/native/receipts.ts'
 
 const block = 64 * KiB
@@ -142,6 +143,9 @@ describe('receipts', () => {
   beforeEach(() => void vi.useFakeTimers())
   afterEach(() => void vi.useRealTimers())
 
+  const slow = () => undefined
+  const fast = () => 16 * MiB
+
   function giving() {
     const said: [id: number, total: number][] = []
     const receipts = new Receipts({ now: () => Date.now(), say: (id, total) => void said.push([id, total]) })
@@ -151,23 +155,23 @@ describe('receipts', () => {
   test('one goes along with what is said, and by itself after 64 KiB or 100 ms; to who wants one', () => {
     const { receipts, said, pass } = giving()
     receipts.arrived(10)
-    receipts.tend(true, undefined)
+    receipts.tend(true, slow)
     expect(said).toEqual([])
     receipts.wantedAs = 7
-    receipts.tend(true, undefined)
-    receipts.tend(true, undefined)
+    receipts.tend(true, slow)
+    receipts.tend(true, slow)
     expect(said.splice(0)).toEqual([[7, 10]])
     receipts.arrived(1)
     pass(99)
-    receipts.tend(false, undefined)
+    receipts.tend(false, slow)
     expect(said).toEqual([])
     pass(1)
-    receipts.tend(false, undefined)
+    receipts.tend(false, slow)
     expect(said.splice(0)).toEqual([[7, 11]])
     receipts.arrived(64 * KiB)
-    receipts.tend(false, undefined)
+    receipts.tend(false, slow)
     receipts.arrived(2 ** 32)
-    receipts.tend(false, undefined)
+    receipts.tend(false, slow)
     const total = 64 * KiB + 11
     expect(said).toEqual([
       [7, total],
@@ -178,10 +182,9 @@ describe('receipts', () => {
   test('those for a fast peer gather for 25 ms, and then go though nothing more comes', () => {
     const { receipts, said, pass } = giving()
     receipts.wantedAs = 7
-    const rate = 16 * MiB
     for (let block = 0; block < 45; block++) {
       receipts.arrived(256 * KiB)
-      receipts.tend(false, rate)
+      receipts.tend(false, fast)
       pass(2)
     }
     expect(said.map(([, total]) => total / (256 * KiB))).toEqual([1, 13, 25, 38])
@@ -196,7 +199,7 @@ describe('receipts', () => {
     receipts.wantedAs = 7
     for (let block = 0; block < 5; block++) {
       receipts.arrived(64 * KiB)
-      receipts.tend(false, 16 * MiB - 1)
+      receipts.tend(false, () => 16 * MiB - 1)
     }
     expect(said).toHaveLength(5)
   })
@@ -206,11 +209,11 @@ describe('receipts', () => {
     receipts.wantedAs = 7
     const arrive = () => {
       receipts.arrived(256 * KiB)
-      receipts.tend(false, 100 * MiB)
+      receipts.tend(false, fast)
     }
     arrive()
     arrive()
-    receipts.tend(true, 100 * MiB)
+    receipts.tend(true, fast)
     pass(20)
     expect(said).toHaveLength(2)
     arrive()
@@ -218,5 +221,51 @@ describe('receipts', () => {
     pass(1000)
     expect(said).toHaveLength(2)
     expect(vi.getTimerCount()).toBe(0)
+  })
+
+  test('who waits for a receipt before it sends on is told at once again, and not for ever', () => {
+    const { receipts, said, pass } = giving()
+    receipts.wantedAs = 7
+    const arrive = (bytes: number) => {
+      receipts.arrived(bytes)
+      receipts.tend(false, fast)
+      return said.splice(0).length
+    }
+    expect([arrive(128 * KiB), arrive(128 * KiB)]).toEqual([1, 0])
+    pass(25)
+    expect(said.splice(0)).toHaveLength(1)
+    expect([arrive(128 * KiB), arrive(128 * KiB)]).toEqual([1, 1])
+    pass(999)
+    arrive(128 * KiB)
+    pass(1)
+    expect(arrive(128 * KiB)).toBe(0)
+  })
+
+  test('a neighbour that was away for some seconds, and is held to be late, is served as fast as its receipts could come', () => {
+    const flight = new Flight<string>(() => Date.now())
+    const rate = new Rate(Date.now())
+    const receipts = new Receipts({ now: () => Date.now(), say: (_, total) => flight.receipt('a', total) })
+    flight.track('a', 0)
+    receipts.wantedAs = 7
+    const send = () => {
+      let blocks = 0
+      for (; flight.room('a', 1) > 0 && blocks < 2; blocks++) flight.sent('a', block)
+      return blocks
+    }
+    let onTheWay = send()
+    vi.advanceTimersByTime(3500)
+    let arrived = 0
+    for (let ms = 0; ms < 4000; ms++) {
+      for (; onTheWay > 0; onTheWay--) {
+        arrived += block
+        receipts.arrived(block)
+        rate.add(block, Date.now())
+        receipts.tend(false, () => rate.at(Date.now()))
+      }
+      onTheWay = send()
+      vi.advanceTimersByTime(1)
+    }
+    // Two blocks a millisecond, less a pause of 25 ms each second.
+    expect(arrived / (4000 * 2 * block)).toBeGreaterThan(0.9)
   })
 })
