@@ -9,7 +9,7 @@ const receiptBytes = 64 * KiB
 const receiptMs = 100
 /**
  * Where a peer brings so much in a second, receipts gather for so long: one for each block would be most of what is said to it. When less than that
- * comes meanwhile, the peer was waiting to hear of it (who is thought late may have two blocks under way): for a while it hears at once again.
+ * comes meanwhile, the peer was waiting to hear of it (who holds us to be late sends 128 KiB ahead): for a while it hears at once again.
  */
 const fastBytesPerSecond = 16 * MiB
 const gatheringMs = 25
