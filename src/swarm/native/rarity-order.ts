@@ -19,7 +19,7 @@ export class RarityOrder {
   /** `#ends[a]`: one past the last piece of availability `a`; as long as the largest availability needs. */
   readonly #ends: number[]
   #length: number
-  /** The pieces before `#length`. */
+  /** The pieces before `#length`, as a set: spares `first` those that are here or started. */
   readonly #startable: Bitfield
 
   /** @param random 0 <= random() < 1. */
