@@ -15,7 +15,7 @@ import { MemoryPieceStore } from '../../support/memory-piece-store.ts'
 import { RawListener, RawPeer } from '../../support/raw-peer.ts'
 
 export type StartEngine = (options: EngineOptions) => Promise<SwarmEngine>
-/** Runs one case, unless the engine is excused from it by name. */
+/** Runs one case. */
 export type Case = (title: string, run: (lab: Lab) => Promise<void>, timeoutMs?: number) => void
 
 /** One engine with one swarm, and the store under it. */
@@ -89,11 +89,8 @@ export function holdsExactly(member: Member, fixture: ArtifactFixture): void {
   expect(member.store.content().equals(fixture.content)).toBe(true)
 }
 
-/** @param excused Reason by title, for cases that this engine cannot pass. */
-export function caseOf(start: StartEngine, excused: ReadonlyMap<string, string>): Case {
+export function caseOf(start: StartEngine): Case {
   return (title, run, timeoutMs = 30_000) => {
-    const reason = excused.get(title)
-    if (reason) return test.skip(`${title} (excused: ${reason})`, () => {})
     test(
       title,
       async () => {
